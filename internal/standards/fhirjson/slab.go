@@ -1,0 +1,40 @@
+package fhirjson
+
+// newKids returns the next free kids of the slab.
+func (p *parser) newKids() *kids {
+	if len(p.slabK) == cap(p.slabK) {
+		p.slabK = make([]kids, 0, p.chunkK)
+		p.chunkK = p.chunkK/2 + 8
+	}
+	p.slabK = p.slabK[:len(p.slabK)+1]
+	return &p.slabK[len(p.slabK)-1]
+}
+
+// keepItems moves items from the stack to the slab. The result has no spare
+// capacity, so that appending to it can never reach a neighbour.
+func (p *parser) keepItems(from []Node) []Node {
+	if len(from) == 0 {
+		return nil
+	}
+	if cap(p.slabI)-len(p.slabI) < len(from) {
+		p.slabI = make([]Node, 0, max(p.chunkI, len(from)))
+		p.chunkI = p.chunkI/2 + 8
+	}
+	start := len(p.slabI)
+	p.slabI = append(p.slabI, from...)
+	return p.slabI[start:len(p.slabI):len(p.slabI)]
+}
+
+// keepMembers does the same for members.
+func (p *parser) keepMembers(from []Member) []Member {
+	if len(from) == 0 {
+		return nil
+	}
+	if cap(p.slabM)-len(p.slabM) < len(from) {
+		p.slabM = make([]Member, 0, max(p.chunkM, len(from)))
+		p.chunkM = p.chunkM/2 + 8
+	}
+	start := len(p.slabM)
+	p.slabM = append(p.slabM, from...)
+	return p.slabM[start:len(p.slabM):len(p.slabM)]
+}
