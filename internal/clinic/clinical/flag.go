@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 )
 
@@ -140,7 +141,7 @@ func valueOf(o *fhirjson.Node) quantity {
 		}
 	}
 	if v := o.Get("valueCodeableConcept"); v != nil {
-		return quantity{text: concept(v)}
+		return quantity{text: fhir.ConceptText(v)}
 	}
 	if v := o.Get("valueBoolean"); v != nil {
 		if v.Text() == "true" {
@@ -156,7 +157,7 @@ func valueOf(o *fhirjson.Node) quantity {
 		lo, hi := quantityOf(v.Get("low")), quantityOf(v.Get("high"))
 		return quantity{text: lo.text + "–" + hi.text, unit: lo.unit}
 	}
-	if why := concept(o.Get("dataAbsentReason")); why != "" {
+	if why := fhir.ConceptText(o.Get("dataAbsentReason")); why != "" {
 		return quantity{text: strings.ToLower(why)}
 	}
 	return quantity{}

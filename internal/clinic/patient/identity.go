@@ -4,29 +4,30 @@ import (
 	"strings"
 	"time"
 
+	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 )
 
 // Identity is what must be in view whenever a chart is open: who this is, beyond doubt.
 type Identity struct {
-	ID        string
-	Version   int64
-	Name      Name
-	BirthDate string // as recorded: yyyy, yyyy-mm or yyyy-mm-dd; "" when not known
-	Age       string // on the day of reading, or at death
-	Sex       string // administrative gender code: male, female, other, unknown, "" when not recorded
-	Pronouns  string
-	MRN       string
-	Phone     string
-	Email     string
-	Address   string   // one line
-	Languages []string // as named in the record, preferred first
-	Deceased  bool
-	DiedOn    string // as recorded, "" when only the fact is known
-	Inactive  bool
-	Restricted bool // confidentiality above normal (meta.security R or V)
-	PCP       string // reference of the general practitioner
-	PCPName   string
+	ID         string
+	Version    int64
+	Name       Name
+	BirthDate  string // as recorded: yyyy, yyyy-mm or yyyy-mm-dd; "" when not known
+	Age        string // on the day of reading, or at death
+	Sex        string // administrative gender code: male, female, other, unknown, "" when not recorded
+	Pronouns   string
+	MRN        string
+	Phone      string
+	Email      string
+	Address    string   // one line
+	Languages  []string // as named in the record, preferred first
+	Deceased   bool
+	DiedOn     string // as recorded, "" when only the fact is known
+	Inactive   bool
+	Restricted bool   // confidentiality above normal (meta.security R or V)
+	PCP        string // reference of the general practitioner
+	PCPName    string
 }
 
 // Identify reads the identity from a Patient resource. today decides the age.
@@ -124,7 +125,7 @@ func address(p *fhirjson.Node) string {
 func languages(p *fhirjson.Node) []string {
 	var out []string
 	for _, c := range p.Get("communication").Items() {
-		name := concept(c.Get("language"))
+		name := fhir.ConceptText(c.Get("language"))
 		if name == "" {
 			continue
 		}
@@ -143,7 +144,7 @@ func pronouns(p *fhirjson.Node) string {
 		if strings.HasSuffix(e.Get("url").Text(), "individual-pronouns") {
 			for _, in := range e.Get("extension").Items() {
 				if in.Get("url").Text() == "value" {
-					return concept(in.Get("valueCodeableConcept"))
+					return fhir.ConceptText(in.Get("valueCodeableConcept"))
 				}
 			}
 		}
@@ -160,24 +161,4 @@ func restricted(p *fhirjson.Node) bool {
 		}
 	}
 	return false
-}
-
-func concept(c *fhirjson.Node) string {
-	if c == nil {
-		return ""
-	}
-	if t := c.Get("text").Text(); t != "" {
-		return t
-	}
-	for _, k := range c.Get("coding").Items() {
-		if d := k.Get("display").Text(); d != "" {
-			return d
-		}
-	}
-	for _, k := range c.Get("coding").Items() {
-		if d := k.Get("code").Text(); d != "" {
-			return d
-		}
-	}
-	return ""
 }

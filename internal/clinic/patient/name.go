@@ -134,7 +134,6 @@ func names(p *fhirjson.Node) (in Name, all []string) {
 	return in, all
 }
 
-
 func first(n *fhirjson.Node) string {
 	if l := n.Items(); len(l) > 0 {
 		return l[0].Text()

@@ -71,29 +71,29 @@ type Column struct {
 
 // Block is one appointment, placed.
 type Block struct {
-	ID         string // Appointment id
-	Version    int64  // of the Appointment: send it back with a change
-	From, To   int    // minutes after midnight
-	Lane       int    // 0-based position among Lanes side by side where bookings overlap
-	Lanes      int
-	Double     bool   // overlaps another booking of the same person
-	PatientID  string // "" for a block without a patient
-	Name       string // "Okafor-Reyes, Maria"
-	Short      string // initials, for what is shown when Restricted
-	Age        string
-	Sex        string // F, M, X, U
-	Restricted bool   // show initials and "Restricted" only, in the title too
-	Status     Status
-	Since      time.Time     // when Status was reached; zero when not known
-	Waiting    time.Duration // arrived or roomed: time since arrival
-	Late       bool          // not arrived 15 minutes after the start, or arrived and kept waiting past it
-	Room       string
-	Type       string // visit type: "Follow-up"
-	Reason     string
-	Video      bool
+	ID          string // Appointment id
+	Version     int64  // of the Appointment: send it back with a change
+	From, To    int    // minutes after midnight
+	Lane        int    // 0-based position among Lanes side by side where bookings overlap
+	Lanes       int
+	Double      bool   // overlaps another booking of the same person
+	PatientID   string // "" for a block without a patient
+	Name        string // "Okafor-Reyes, Maria"
+	Short       string // initials, for what is shown when Restricted
+	Age         string
+	Sex         string // F, M, X, U
+	Restricted  bool   // show initials and "Restricted" only, in the title too
+	Status      Status
+	Since       time.Time     // when Status was reached; zero when not known
+	Waiting     time.Duration // arrived or roomed: time since arrival
+	Late        bool          // not arrived 15 minutes after the start, or arrived and kept waiting past it
+	Room        string
+	Type        string // visit type: "Follow-up"
+	Reason      string
+	Video       bool
 	EncounterID string
-	StaffID    string
-	SiteID     string
+	StaffID     string
+	SiteID      string
 }
 
 // Minutes is the length of the block.
