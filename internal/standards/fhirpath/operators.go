@@ -1,0 +1,457 @@
+package fhirpath
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
+)
+
+// both evaluates two operands.
+func (c *evaluator) both(l, r node) (a, b Collection, err error) {
+	if err = c.spend(0); err != nil {
+		return nil, nil, err
+	}
+	if a, err = l.eval(c); err != nil {
+		return nil, nil, err
+	}
+	b, err = r.eval(c)
+	return a, b, err
+}
+
+type unionOp struct{ l, r node }
+
+func (o *unionOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.l, o.r)
+	if err != nil {
+		return nil, err
+	}
+	return c.distinct(a, b)
+}
+
+// logicOp is and, or, xor, implies with three-valued logic.
+type logicOp struct {
+	op   string
+	l, r node
+}
+
+func (o *logicOp) eval(c *evaluator) (Collection, error) {
+	if err := c.spend(0); err != nil {
+		return nil, err
+	}
+	lc, err := o.l.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	a, err := truth(lc)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.op == "and" && a == isFalse:
+		return boolCol(false), nil
+	case o.op == "or" && a == isTrue, o.op == "implies" && a == isFalse:
+		return boolCol(true), nil
+	}
+	rc, err := o.r.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	b, err := truth(rc)
+	if err != nil {
+		return nil, err
+	}
+	r := unknown
+	switch o.op {
+	case "and":
+		if b == isFalse {
+			r = isFalse
+		} else if a == isTrue && b == isTrue {
+			r = isTrue
+		}
+	case "or":
+		if b == isTrue {
+			r = isTrue
+		} else if a == isFalse && b == isFalse {
+			r = isFalse
+		}
+	case "xor":
+		if a != unknown && b != unknown {
+			r = triOf(a != b)
+		}
+	case "implies":
+		if b == isTrue {
+			r = isTrue
+		} else if a == isTrue {
+			r = b
+		}
+	}
+	if r == unknown {
+		return nil, nil
+	}
+	return boolCol(r == isTrue), nil
+}
+
+type equalOp struct {
+	l, r   node
+	negate bool
+}
+
+func (o *equalOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.l, o.r)
+	if err != nil || len(a) == 0 || len(b) == 0 {
+		return nil, err
+	}
+	t, err := c.equalAll(a, b)
+	if err != nil || t == unknown {
+		return nil, err
+	}
+	return boolCol((t == isTrue) != o.negate), nil
+}
+
+type equivalentOp struct {
+	l, r   node
+	negate bool
+}
+
+func (o *equivalentOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.l, o.r)
+	if err != nil {
+		return nil, err
+	}
+	same, err := c.equivalentAll(a, b)
+	if err != nil {
+		return nil, err
+	}
+	return boolCol(same != o.negate), nil
+}
+
+// memberOp is "item in list" (and "list contains item" turned around).
+type memberOp struct{ item, list node }
+
+func (o *memberOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.item, o.list)
+	if err != nil || len(a) == 0 {
+		return nil, err
+	}
+	if len(a) > 1 {
+		return nil, fmt.Errorf("in and contains need one item, not %d", len(a))
+	}
+	found, err := c.contains(b, a[0])
+	return boolCol(found), err
+}
+
+type compareOp struct {
+	op   string
+	l, r node
+}
+
+func (o *compareOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.l, o.r)
+	if err != nil {
+		return nil, err
+	}
+	x, ok, err := one(a)
+	if err != nil || !ok {
+		return nil, err
+	}
+	y, ok, err := one(b)
+	if err != nil || !ok {
+		return nil, err
+	}
+	cmp, ok, err := compare(x, y)
+	if err != nil || !ok {
+		return nil, err
+	}
+	switch o.op {
+	case "<":
+		return boolCol(cmp < 0), nil
+	case ">":
+		return boolCol(cmp > 0), nil
+	case "<=":
+		return boolCol(cmp <= 0), nil
+	}
+	return boolCol(cmp >= 0), nil
+}
+
+// compare orders two system values; ok is false when the order is not known.
+func compare(x, y Item) (cmp int, ok bool, err error) {
+	x, y = alignTemporal(x, y)
+	switch {
+	case x.sys == sysString && y.sys == sysString:
+		return strings.Compare(x.text, y.text), true, nil
+	case x.isNumber() && y.isNumber():
+		return x.num.Cmp(y.num), true, nil
+	case x.when != nil && y.when != nil && (x.sys == sysTime) == (y.sys == sysTime):
+		cmp, ok = compareTemporal(x.when, y.when)
+		return cmp, ok, nil
+	case x.isAmount() && y.isAmount():
+		a, b, ok := sameUnit(x, y)
+		if !ok {
+			return 0, false, nil
+		}
+		return a.Cmp(b), true, nil
+	}
+	return 0, false, fmt.Errorf("cannot compare %s with %s", describe(x), describe(y))
+}
+
+func describe(it Item) string {
+	if it.Type == "" {
+		return "an element"
+	}
+	return it.Type
+}
+
+// alignTemporal reads a text as a date where the other side is one: elements whose type is not known
+// come as texts.
+func alignTemporal(x, y Item) (Item, Item) {
+	read := func(it Item, k sysKind) Item {
+		if k == sysDate && strings.Contains(it.text, "T") {
+			k = sysDateTime
+		}
+		if t, ok := parseTemporal(it.text, k); ok {
+			return timeItem(t)
+		}
+		return it
+	}
+	if x.when != nil && y.sys == sysString {
+		y = read(y, x.sys)
+	} else if y.when != nil && x.sys == sysString {
+		x = read(x, y.sys)
+	}
+	return x, y
+}
+
+func (it Item) isNumber() bool { return it.sys == sysInteger || it.sys == sysDecimal }
+
+// isAmount reports whether it is a quantity or can stand for one with unit 1.
+func (it Item) isAmount() bool { return it.sys == sysQuantity || it.isNumber() }
+
+type signOp struct {
+	of     node
+	negate bool
+}
+
+func (o *signOp) eval(c *evaluator) (Collection, error) {
+	col, err := o.of.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	it, ok, err := one(col)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if !it.isAmount() {
+		return nil, fmt.Errorf("a sign needs a number, not %s", describe(it))
+	}
+	if o.negate {
+		it.num = new(apd.Decimal).Neg(it.num)
+	}
+	return single(it), nil
+}
+
+// arithmeticOp is + - * / div mod &.
+type arithmeticOp struct {
+	op   string
+	l, r node
+}
+
+// maxText bounds texts made by & and +.
+const maxText = 4 << 20
+
+func (o *arithmeticOp) eval(c *evaluator) (Collection, error) {
+	a, b, err := c.both(o.l, o.r)
+	if err != nil {
+		return nil, err
+	}
+	x, okX, err := one(a)
+	if err != nil {
+		return nil, err
+	}
+	y, okY, err := one(b)
+	if err != nil {
+		return nil, err
+	}
+	if o.op == "&" {
+		if okX && x.sys != sysString || okY && y.sys != sysString {
+			return nil, errors.New("& joins texts only")
+		}
+		return c.joined(x.text, y.text)
+	}
+	if !okX || !okY {
+		return nil, nil
+	}
+	switch {
+	case o.op == "+" && x.sys == sysString && y.sys == sysString:
+		return c.joined(x.text, y.text)
+	case x.isNumber() && y.isNumber():
+		return arithmetic(o.op, x, y)
+	case x.when != nil && y.sys == sysQuantity && (o.op == "+" || o.op == "-"):
+		return shift(x, y, o.op == "-")
+	case x.isAmount() && y.isAmount():
+		return amounts(o.op, x, y)
+	}
+	return nil, fmt.Errorf("%s does not work on %s and %s", o.op, describe(x), describe(y))
+}
+
+func (c *evaluator) joined(a, b string) (Collection, error) {
+	if len(a)+len(b) > maxText {
+		return nil, ErrTooMuchWork
+	}
+	if err := c.spend((len(a) + len(b)) / 64); err != nil {
+		return nil, err
+	}
+	return single(stringItem(a + b)), nil
+}
+
+func arithmetic(op string, x, y Item) (Collection, error) {
+	r := new(apd.Decimal)
+	var err error
+	integer := x.sys == sysInteger && y.sys == sysInteger
+	switch op {
+	case "+":
+		_, err = decimals.Add(r, x.num, y.num)
+	case "-":
+		_, err = decimals.Sub(r, x.num, y.num)
+	case "*":
+		_, err = decimals.Mul(r, x.num, y.num)
+	case "/":
+		if y.num.IsZero() {
+			return nil, nil
+		}
+		_, err = decimals.Quo(r, x.num, y.num)
+		integer = false
+		if err == nil {
+			r.Reduce(r)
+		}
+	case "div":
+		if y.num.IsZero() {
+			return nil, nil
+		}
+		_, err = decimals.QuoInteger(r, x.num, y.num)
+		integer = true
+	case "mod":
+		if y.num.IsZero() {
+			return nil, nil
+		}
+		_, err = decimals.Rem(r, x.num, y.num)
+	}
+	if err != nil {
+		return nil, nil // overflow is empty by the specification
+	}
+	if integer {
+		return integerResult(r), nil
+	}
+	return single(decimalItem(r)), nil
+}
+
+// integerResult is empty where the number leaves 64 bits.
+func integerResult(d *apd.Decimal) Collection {
+	n, err := d.Int64()
+	if err != nil {
+		return nil
+	}
+	return single(intItem(n))
+}
+
+// amounts does + - * / on quantities.
+func amounts(op string, x, y Item) (Collection, error) {
+	r := new(apd.Decimal)
+	switch op {
+	case "+", "-":
+		a, b, ok := sameUnit(x, y)
+		if !ok {
+			return nil, nil
+		}
+		unit := x.text
+		if unitKey(x.text) != unitKey(y.text) {
+			unit = units[unitKey(x.text)].dimension
+		}
+		if op == "-" {
+			b = new(apd.Decimal).Neg(b)
+		}
+		if _, err := decimals.Add(r, a, b); err != nil {
+			return nil, nil
+		}
+		return single(quantityItem(r, unit)), nil
+	case "*", "/":
+		unit, ok := combineUnits(x, y, op)
+		if !ok {
+			return nil, nil
+		}
+		if op == "*" {
+			if _, err := decimals.Mul(r, x.num, y.num); err != nil {
+				return nil, nil
+			}
+			return single(quantityItem(r, unit)), nil
+		}
+		if y.num.IsZero() {
+			return nil, nil
+		}
+		if _, err := decimals.Quo(r, x.num, y.num); err != nil {
+			return nil, nil
+		}
+		r.Reduce(r)
+		return single(quantityItem(r, unit)), nil
+	}
+	return nil, fmt.Errorf("%s does not work on quantities", op)
+}
+
+// combineUnits names the unit of a product or quotient in the simple cases.
+func combineUnits(x, y Item, op string) (string, bool) {
+	a, b := unitKey(x.text), unitKey(y.text)
+	if !x.isQuantity() {
+		a = "1"
+	}
+	if !y.isQuantity() {
+		b = "1"
+	}
+	switch {
+	case b == "1":
+		return a, true
+	case op == "*" && a == "1":
+		return b, true
+	case op == "*" && a == b:
+		return a + "2", true
+	case op == "*":
+		return a + "." + b, true
+	case a == b:
+		return "1", true
+	}
+	return a + "/" + b, true
+}
+
+func (it Item) isQuantity() bool { return it.sys == sysQuantity }
+
+// shift moves a date or time by a quantity of time. Calendar words and the UCUM units up to weeks work;
+// UCUM years and months have no fixed place in the calendar, so they are refused.
+func shift(x, q Item, back bool) (Collection, error) {
+	u := calendarUnit(q.text)
+	if u == "" {
+		u = map[string]string{"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}[q.text]
+	}
+	if u == "" {
+		return nil, fmt.Errorf("cannot move a date by %q; use years, months, weeks, days, hours, minutes, seconds or milliseconds", q.text)
+	}
+	d := q.num
+	if u == "second" {
+		r := new(apd.Decimal)
+		if _, err := decimals.Mul(r, d, apd.New(1000, 0)); err != nil {
+			return nil, nil
+		}
+		d, u = r, "millisecond"
+	}
+	n, err := whole(d).Int64()
+	if err != nil {
+		return nil, nil
+	}
+	if back {
+		n = -n
+	}
+	t, ok := x.when.add(n, u)
+	if !ok {
+		return nil, nil
+	}
+	return single(timeItem(t)), nil
+}

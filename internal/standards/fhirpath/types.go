@@ -1,0 +1,91 @@
+package fhirpath
+
+import "fmt"
+
+// typeSpec is a type specifier: FHIR.Patient, System.String, or a bare name looked up in FHIR first.
+type typeSpec struct{ space, name string }
+
+// matches reports whether it is of the type. Subtypes count for "is"; "as" and ofType take subtypes of
+// complex types only, since code.ofType(string) is empty in R4.
+func (s typeSpec) matches(c *evaluator, it Item, isTest bool) bool {
+	if it.sys != sysNone {
+		return s.space != "FHIR" && it.sys != sysType && sysNames[it.sys] == s.name
+	}
+	if s.space == "System" {
+		return false
+	}
+	typ := it.Type
+	if typ == "" {
+		typ = guessType(it.Node)
+	}
+	if typ == s.name {
+		return true
+	}
+	if !isTest && it.isPrimitive() && s.name != "Element" {
+		return false
+	}
+	return c.subtype(typ, s.name)
+}
+
+// known refuses type names that neither the model nor the language has.
+func (s typeSpec) known(c *evaluator) error {
+	if s.space != "FHIR" {
+		for _, n := range sysNames[1:] {
+			if n == s.name {
+				return nil
+			}
+		}
+	}
+	if c.model == nil || !c.env.Strict || c.model.IsSubtype(s.name, s.name) {
+		return nil
+	}
+	return fmt.Errorf("unknown type %s", s.name)
+}
+
+// typeTest is "x is T" or "x as T".
+type typeTest struct {
+	of  node
+	typ typeSpec
+	as  bool
+}
+
+func (t *typeTest) eval(c *evaluator) (Collection, error) {
+	col, err := t.of.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	if t.as {
+		return c.ofType(col, t.typ)
+	}
+	return c.isType(col, t.typ)
+}
+
+func (c *evaluator) isType(col Collection, typ typeSpec) (Collection, error) {
+	if err := typ.known(c); err != nil {
+		return nil, err
+	}
+	switch len(col) {
+	case 0:
+		return nil, nil
+	case 1:
+		return boolCol(typ.matches(c, col[0], true)), nil
+	}
+	return nil, fmt.Errorf("is needs one value, not %d", len(col))
+}
+
+// ofType filters. "as" is the same here: R4's own search expressions apply it to several items.
+func (c *evaluator) ofType(col Collection, typ typeSpec) (Collection, error) {
+	if err := typ.known(c); err != nil {
+		return nil, err
+	}
+	var out Collection
+	for _, it := range col {
+		if err := c.spend(0); err != nil {
+			return nil, err
+		}
+		if typ.matches(c, it, false) {
+			out = append(out, it)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,86 @@
+package fhirpath
+
+import "github.com/cockroachdb/apd/v3"
+
+// calendarUnit returns the singular of a calendar keyword (years → year), "" for other words.
+func calendarUnit(s string) string {
+	switch s {
+	case "year", "month", "week", "day", "hour", "minute", "second", "millisecond":
+		return s
+	case "years", "months", "weeks", "days", "hours", "minutes", "seconds", "milliseconds":
+		return s[:len(s)-1]
+	}
+	return ""
+}
+
+// unit is a factor to the base of its dimension. Only units common in records are known here; codes
+// that are not are compared as text.
+type unit struct {
+	dimension string
+	factor    string
+}
+
+var units = map[string]unit{
+	"kg": {"g", "1000"}, "g": {"g", "1"}, "mg": {"g", "0.001"}, "ug": {"g", "0.000001"}, "ng": {"g", "0.000000001"},
+	"[lb_av]": {"g", "453.59237"}, "[oz_av]": {"g", "28.349523125"},
+	"km": {"m", "1000"}, "m": {"m", "1"}, "dm": {"m", "0.1"}, "cm": {"m", "0.01"}, "mm": {"m", "0.001"}, "um": {"m", "0.000001"},
+	"nm": {"m", "0.000000001"}, "[in_i]": {"m", "0.0254"}, "[ft_i]": {"m", "0.3048"},
+	"m2": {"m2", "1"}, "cm2": {"m2", "0.0001"},
+	"L": {"L", "1"}, "l": {"L", "1"}, "dL": {"L", "0.1"}, "mL": {"L", "0.001"}, "ml": {"L", "0.001"}, "uL": {"L", "0.000001"},
+	"mol": {"mol", "1"}, "mmol": {"mol", "0.001"}, "umol": {"mol", "0.000001"},
+	"wk": {"s", "604800"}, "d": {"s", "86400"}, "h": {"s", "3600"}, "min": {"s", "60"}, "s": {"s", "1"}, "ms": {"s", "0.001"},
+	"week": {"s", "604800"}, "day": {"s", "86400"}, "hour": {"s", "3600"}, "minute": {"s", "60"}, "second": {"s", "1"},
+	"millisecond": {"s", "0.001"},
+	"a":           {"a", "1"}, "mo": {"mo", "1"}, "year": {"year", "12"}, "month": {"year", "1"},
+	"mg/dL": {"g/L", "0.01"}, "g/L": {"g/L", "1"}, "g/dL": {"g/L", "10"}, "mg/L": {"g/L", "0.001"}, "ug/mL": {"g/L", "0.001"}, "ng/mL": {"g/L", "0.000001"},
+	"mmol/L": {"mol/L", "0.001"}, "umol/L": {"mol/L", "0.000001"}, "mol/L": {"mol/L", "1"},
+	"1": {"1", "1"}, "%": {"1", "0.01"},
+}
+
+// unitKey is the name under which a unit is looked up: calendar words in the singular, codes as they are.
+func unitKey(s string) string {
+	if c := calendarUnit(s); c != "" {
+		return c
+	}
+	if s == "" {
+		return "1"
+	}
+	return s
+}
+
+// sameUnit brings two quantities to one unit. ok is false when they cannot be compared.
+func sameUnit(a, b Item) (x, y *apd.Decimal, ok bool) {
+	ka, kb := unitKey(a.text), unitKey(b.text)
+	if ka == kb {
+		return a.num, b.num, true
+	}
+	ua, oka := units[ka]
+	ub, okb := units[kb]
+	if !oka || !okb || ua.dimension != ub.dimension {
+		return nil, nil, false
+	}
+	scale := func(d *apd.Decimal, factor string) *apd.Decimal {
+		f, _ := parseDecimal(factor)
+		r := new(apd.Decimal)
+		if _, err := decimals.Mul(r, d, f); err != nil {
+			return nil
+		}
+		return r
+	}
+	x, y = scale(a.num, ua.factor), scale(b.num, ub.factor)
+	return x, y, x != nil && y != nil
+}
+
+// alikeUnit is sameUnit for equivalence, where a calendar year is a UCUM year.
+func alikeUnit(a, b Item) (x, y *apd.Decimal, ok bool) {
+	loose := func(it Item) Item {
+		switch unitKey(it.text) {
+		case "a":
+			it.text = "year"
+		case "mo":
+			it.text = "month"
+		}
+		return it
+	}
+	return sameUnit(loose(a), loose(b))
+}
