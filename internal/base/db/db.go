@@ -1,0 +1,210 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/keys"
+)
+
+// Options say where the data is. One of DataDir and DatabaseURL is given.
+type Options struct {
+	DataDir     string // folder of the embedded database
+	DatabaseURL string // postgres://… of the app role, never of the owner
+	Keys        *keys.Ring
+	Clock       *clock.Clock
+	MaxOpen     int // practices kept open on SQLite; default 200
+	Log         *slog.Logger
+}
+
+// DB is the open data of all practices. It is safe for concurrent use.
+type DB struct {
+	engine  Engine
+	backend backend
+	keys    *keys.Ring
+	clock   *clock.Clock
+	log     *slog.Logger
+
+	compiled           compileCache
+	doEntry, viewEntry uintptr // where the code of Do and View begins
+}
+
+// backend is what an engine does for a DB.
+type backend interface {
+	do(ctx context.Context, tx *Tx, fn func(*Tx) error) error
+	view(ctx context.Context, tx *Tx, fn func(*Tx) error) error
+	create(ctx context.Context, id PracticeID) error
+	practices(ctx context.Context) ([]PracticeID, error)
+	close() error
+}
+
+// Open opens the data. It creates what a new data folder needs, brings the schema up to date on SQLite, and refuses,
+// each time with a *fhir.Issue that says what to do: a second process on the folder, a wrong key, a schema newer
+// than this binary, and on PostgreSQL a role that row-level security does not bind or a table without its policy.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	d := &DB{
+		keys:      o.Keys,
+		clock:     o.Clock,
+		log:       o.Log,
+		doEntry:   reflect.ValueOf((*DB).Do).Pointer(),
+		viewEntry: reflect.ValueOf((*DB).View).Pointer(),
+	}
+	if d.clock == nil || d.keys == nil {
+		return nil, errors.New("db: Open needs Keys and Clock")
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	switch {
+	case o.DataDir != "" && o.DatabaseURL != "":
+		err = errors.New("db: DataDir and DatabaseURL exclude each other")
+	case o.DatabaseURL != "":
+		d.engine = PostgreSQL
+		d.backend, err = openPostgres(ctx, d, o)
+	case o.DataDir != "":
+		d.engine = SQLite
+		d.backend, err = openSQLite(ctx, d, o)
+	default:
+		err = errors.New("db: Open needs DataDir or DatabaseURL")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Engine is the engine underneath.
+func (d *DB) Engine() Engine { return d.engine }
+
+// Clock is the clock transactions take their time from.
+func (d *DB) Clock() *clock.Clock { return d.clock }
+
+// Practices lists the practices that exist, in order; the system store is not among them.
+func (d *DB) Practices(ctx context.Context) ([]PracticeID, error) { return d.backend.practices(ctx) }
+
+// Create makes the empty store of a new practice: keys, file or row, schema. It may be repeated after a failure
+// and does nothing when the practice exists.
+func (d *DB) Create(ctx context.Context, id PracticeID) error {
+	if id < 1 {
+		return errBadID
+	}
+	if err := d.keys.Create(int64(id)); err != nil {
+		return err
+	}
+	return d.backend.create(ctx, id)
+}
+
+// Do runs fn in a read-write transaction and returns nil only when its effect is durable. When fn fails or panics
+// nothing of it remains. fn may be run again when PostgreSQL reports a serialization failure or deadlock, so it
+// must have no effect outside the transaction; use tx.OnCommit for that.
+//
+// On SQLite transactions of a practice run one after another and share a commit. On PostgreSQL they run side by
+// side at READ COMMITTED: a check that must still hold at the commit belongs into the writing statement, or behind
+// a row written first.
+//
+//go:noinline
+func (d *DB) Do(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
+	return d.run(ctx, s, fn, true)
+}
+
+// View runs fn in a read-only transaction that sees one state of the practice.
+//
+//go:noinline
+func (d *DB) View(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
+	return d.run(ctx, s, fn, false)
+}
+
+func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write bool) error {
+	if s == nil || !s.Valid() {
+		return ErrNoScope
+	}
+	if d.nested() {
+		return ErrNested
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	k, err := d.keys.Practice(int64(s.Practice()))
+	if err != nil {
+		return err
+	}
+	tx := &Tx{db: d, scope: s, keys: k, write: write}
+	if !write {
+		return d.backend.view(ctx, tx, fn)
+	}
+	if err := d.backend.do(ctx, tx, fn); err != nil {
+		return err
+	}
+	for _, hook := range tx.commit {
+		hook()
+	}
+	return nil
+}
+
+// Close waits for running transactions and closes everything.
+func (d *DB) Close() error { return d.backend.close() }
+
+// start readies tx for one run of fn; a repeated run starts afresh.
+func (tx *Tx) start(sess session) {
+	tx.sess, tx.now = sess, tx.db.clock.Now()
+	tx.done, tx.err, tx.commit = false, nil, nil
+}
+
+// finish ends the run of fn with its error: the one fn returned or, when fn swallowed it, the first failed
+// statement's.
+func (tx *Tx) finish(err error) error {
+	tx.done = true
+	if err == nil {
+		err = tx.err
+	}
+	return err
+}
+
+// nested says whether this goroutine is already inside Do or View. A nested Do would wait for itself on SQLite,
+// and on PostgreSQL could empty the pool so that every request waits for every other.
+//
+// fn always runs on its caller's goroutine, so the stack tells.
+func (d *DB) nested() bool {
+	var pcs [96]uintptr
+	n := runtime.Callers(4, pcs[:]) // past Callers, nested, run and this very Do or View
+	for _, pc := range pcs[:n] {
+		if f := runtime.FuncForPC(pc - 1); f != nil && (f.Entry() == d.doEntry || f.Entry() == d.viewEntry) {
+			return true
+		}
+	}
+	return false
+}
+
+// compileCache keeps statements made at run time. When full it starts over: the connections' own prepared
+// statements are found again by text.
+type compileCache struct {
+	mu     sync.Mutex
+	byText map[string]*Stmt
+}
+
+const compileCacheSize = 2000
+
+func (d *DB) compile(text string) *Stmt {
+	c := &d.compiled
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.byText[text]; s != nil {
+		return s
+	}
+	s, err := parseStmt(text, text)
+	if err != nil {
+		s = &Stmt{bad: err}
+	}
+	if c.byText == nil || len(c.byText) >= compileCacheSize {
+		c.byText = make(map[string]*Stmt)
+	}
+	c.byText[strings.Clone(text)] = s
+	return s
+}
