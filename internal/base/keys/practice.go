@@ -34,7 +34,9 @@ func (p *Practice) ID() int64 { return p.id }
 func (p *Practice) Seal(dst, plain, aad []byte) []byte { return p.body.Seal(dst, plain, aad) }
 
 // Open appends the plain bytes to dst, or returns ErrSealed.
-func (p *Practice) Open(dst, sealed, aad []byte) ([]byte, error) { return p.body.Open(dst, sealed, aad) }
+func (p *Practice) Open(dst, sealed, aad []byte) ([]byte, error) {
+	return p.body.Open(dst, sealed, aad)
+}
 
 // Blob seals the bytes of files; Audit seals audit events. Each has a key of its own.
 func (p *Practice) Blob() *Sealer { return p.blob }

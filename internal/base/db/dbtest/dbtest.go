@@ -1,0 +1,97 @@
+// Package dbtest gives tests a real database: Each runs a test on SQLite and on PostgreSQL, with the practices 1
+// and 2 ready, a manual clock and throw-away keys. The PostgreSQL cluster is started once per machine, lives under the
+// temporary folder and listens on a Unix socket and loopback only. It never touches any other server, and a missing
+// PostgreSQL fails the test instead of skipping it.
+package dbtest
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/keys"
+)
+
+// DB is an open database for one test. Close is called by the test's cleanup.
+type DB struct {
+	*db.DB
+	Clock *clock.Clock // manual; starts at Start
+	Keys  *keys.Ring
+	Dir   string // data folder on SQLite, folder of the keys on PostgreSQL
+	URL   string // the app role's URL on PostgreSQL
+	Owner string // the owner's URL on PostgreSQL
+
+	options db.Options
+}
+
+// Start is the instant every test's clock starts at.
+var Start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+type scope struct{ db.Seal }
+
+// Scope is a system scope on a practice.
+func (d *DB) Scope(p db.PracticeID) db.Scope { return ScopeOf(p) }
+
+// ScopeOf is a system scope on a practice.
+func ScopeOf(p db.PracticeID) db.Scope {
+	return scope{db.NewSeal(p, db.Actor{Kind: "system", Display: "test"})}
+}
+
+// Each runs fn as a subtest on both engines.
+func Each(t *testing.T, fn func(t *testing.T, d *DB)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { fn(t, SQLite(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { fn(t, PostgreSQL(t)) })
+}
+
+// SQLite opens an embedded database in a folder of the test's own.
+func SQLite(t testing.TB) *DB {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	d := &DB{Dir: dir}
+	d.options.DataDir = dir
+	d.open(t, dir)
+	return d
+}
+
+func (d *DB) open(t testing.TB, keyBase string) {
+	t.Helper()
+	d.Clock = clock.NewManual(Start)
+	o := keys.DefaultOptions(keyBase)
+	o.MasterText, o.MayCreate, o.Clock = "", true, d.Clock
+	ring, _, err := keys.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Keys = ring
+	d.options.Keys, d.options.Clock = ring, d.Clock
+	if d.DB, err = db.Open(t.Context(), d.options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.DB.Close(); err != nil {
+			t.Errorf("closing the database: %v", err)
+		}
+	})
+	for _, p := range []db.PracticeID{1, 2} {
+		if err := d.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Reopen closes the database and opens it again, as a restart of the program would.
+func (d *DB) Reopen(t testing.TB) {
+	t.Helper()
+	if err := d.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := db.Open(context.WithoutCancel(t.Context()), d.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.DB = opened
+}

@@ -1,0 +1,152 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Migrations are goose files, written once in PostgreSQL's types and rewritten for SQLite. Numbers may have gaps and
+// may arrive out of order; what counts is which have been applied.
+
+//go:embed all:migrations
+var migrationFiles embed.FS
+
+const (
+	practiceSet = "practice"
+	systemSet   = "system"
+
+	versionTable = "schema_version"
+)
+
+// migrationSet is the migrations of practice stores or of the system store.
+type migrationSet struct {
+	name  string
+	files fs.FS
+	err   error
+}
+
+func migrationsOf(id PracticeID) migrationSet {
+	name := practiceSet
+	if id == System {
+		name = systemSet
+	}
+	sub, err := fs.Sub(migrationFiles, "migrations/"+name)
+	return migrationSet{name: name, files: sub, err: err}
+}
+
+// versions lists the numbers of the files, in order.
+func (m migrationSet) versions() ([]int64, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	names, err := fs.Glob(m.files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var out []int64
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || v < 1 {
+			return nil, fmt.Errorf("db: migration %s has no number", name)
+		}
+		out = append(out, v)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// check refuses a store that a newer Yarrow has changed.
+func (m migrationSet) check(applied []int64) error {
+	known, err := m.versions()
+	if err != nil {
+		return err
+	}
+	for _, v := range applied {
+		if v != 0 && !slices.Contains(known, v) {
+			newest := int64(0)
+			if len(known) > 0 {
+				newest = known[len(known)-1]
+			}
+			return fhir.Problem("not-supported",
+				fmt.Sprintf("The database is newer than this Yarrow: its %s schema has step %d, and this program knows up to %d.", m.name, v, newest),
+				fmt.Sprintf("Run the version of Yarrow that last used this data, or any whose %s schema is %d or later. Nothing was changed.", m.name, v))
+		}
+	}
+	return nil
+}
+
+// complete says whether every migration has been applied.
+func (m migrationSet) complete(applied []int64) bool {
+	known, err := m.versions()
+	if err != nil || len(applied) == 0 {
+		return false
+	}
+	for _, v := range known {
+		if !slices.Contains(applied, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// up applies what is missing.
+func (m migrationSet) up(ctx context.Context, dialect goose.Dialect, e Engine, conn *sql.DB) error {
+	known, err := m.versions()
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	p, err := goose.NewProvider(dialect, conn, rewrittenFS{m.files, e},
+		goose.WithAllowOutofOrder(true), goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("db: %s migrations: %w", m.name, err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("db: %s migrations: %w", m.name, err)
+	}
+	return nil
+}
+
+func (m migrationSet) migrateSQLite(ctx context.Context, uri string) error {
+	conn, err := driver.Open(uri, func(c *sqlite3.Conn) error { return configure(c, true) })
+	if err != nil {
+		return err
+	}
+	conn.SetMaxOpenConns(1)
+	err = m.up(ctx, database.DialectSQLite3, SQLite, conn)
+	if e := conn.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// liteVersions lists the applied migrations of an open file; none when it is new.
+func liteVersions(lc *liteConn) ([]int64, error) {
+	st, _, err := lc.c.Prepare(`SELECT version_id FROM ` + versionTable + ` WHERE is_applied`)
+	if err != nil {
+		if errors.Is(err, sqlite3.ERROR) { // no such table
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer st.Close()
+	var out []int64
+	for st.Step() {
+		out = append(out, st.ColumnInt64(0))
+	}
+	return out, st.Err()
+}

@@ -1,0 +1,242 @@
+package keys
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Options say where the master key and the key store are.
+type Options struct {
+	MasterFile string // file with the master key, mode 0600, outside the data folder
+	MasterText string // the recovery-key text itself, when it comes from the environment; then no file is used
+	StoreDir   string // folder of the key store, apart from the data
+	MayCreate  bool   // there is no data yet: a missing master key and key store may be made
+	Clock      *clock.Clock
+}
+
+// EnvMaster names the environment variable that overrides the master key file. Its value is a recovery key.
+const EnvMaster = "YARROW_MASTER_KEY"
+
+// DefaultOptions places the master key and the key store beside the data folder, never in it.
+func DefaultOptions(dataDir string) Options {
+	dataDir = filepath.Clean(dataDir)
+	return Options{
+		MasterFile: dataDir + ".master.key",
+		MasterText: os.Getenv(EnvMaster),
+		StoreDir:   dataDir + ".keys",
+	}
+}
+
+// Created is returned when Open made a new master key. Recovery is to be printed once and kept on paper: with the
+// key store it re-creates the master key file.
+type Created struct {
+	Recovery   string
+	MasterFile string
+}
+
+// Ring gives the keys of practices. It is safe for concurrent use.
+type Ring struct {
+	dir    string
+	master []byte
+	clock  *clock.Clock
+
+	mu   sync.Mutex
+	open map[int64]*Practice
+}
+
+// Open opens the key store with the master key. Created is nil unless the master key is new. Errors are
+// *fhir.Issue: no master key, the wrong one, no key store.
+func Open(o Options) (*Ring, *Created, error) {
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	r := &Ring{dir: o.StoreDir, clock: o.Clock, open: make(map[int64]*Practice)}
+	_, statErr := os.Stat(r.storeFile())
+	haveStore := statErr == nil
+	if statErr != nil && !errors.Is(statErr, fs.ErrNotExist) {
+		return nil, nil, unreadable("key store", o.StoreDir, statErr)
+	}
+	if !haveStore && !o.MayCreate {
+		return nil, nil, fhir.Problem("not-found", fmt.Sprintf("There is data, but the key store %s is missing; without it the data cannot be read.", o.StoreDir),
+			"Put the key store folder back where it was, or import it from a key export.").Because(statErr)
+	}
+	master, created, err := readMaster(o, !haveStore)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.master = master
+	if !haveStore {
+		if err := os.MkdirAll(o.StoreDir, 0o700); err != nil {
+			return nil, nil, unreadable("key store", o.StoreDir, err)
+		}
+	}
+	// The first key is that of the system store. This also proves that the master key fits.
+	if err := r.Create(0); err != nil {
+		return nil, nil, err
+	}
+	return r, created, nil
+}
+
+func unreadable(what, path string, err error) error {
+	return fhir.Problem("exception", fmt.Sprintf("The %s %s cannot be read or written.", what, path),
+		"Check that it exists and that the account that runs Yarrow may use it.").Because(err)
+}
+
+func readMaster(o Options, mayCreate bool) ([]byte, *Created, error) {
+	if o.MasterText != "" {
+		master, err := parseRecovery(o.MasterText)
+		return master, nil, err
+	}
+	raw, err := os.ReadFile(o.MasterFile)
+	if err == nil {
+		master, err := parseRecovery(strings.TrimSpace(string(raw)))
+		return master, nil, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, unreadable("master key file", o.MasterFile, err)
+	}
+	if !mayCreate {
+		return nil, nil, fhir.Problem("not-found", fmt.Sprintf("The master key file %s is missing.", o.MasterFile),
+			"Put it back, or re-create it from the printed recovery key with `yarrow keys recover`.").Because(err)
+	}
+	master := make([]byte, secretSize)
+	rand.Read(master)
+	text := recoveryText(master)
+	if err := writeNew(o.MasterFile, []byte(text+"\n")); err != nil {
+		return nil, nil, unreadable("master key file", o.MasterFile, err)
+	}
+	return master, &Created{Recovery: text, MasterFile: o.MasterFile}, nil
+}
+
+// Recover re-creates the master key file from a printed recovery key. It refuses to replace a file.
+func Recover(masterFile, recovery string) error {
+	master, err := parseRecovery(recovery)
+	if err != nil {
+		return err
+	}
+	err = writeNew(masterFile, []byte(recoveryText(master)+"\n"))
+	if errors.Is(err, fs.ErrExist) {
+		return fhir.Problem("conflict", fmt.Sprintf("There is a master key file already: %s.", masterFile),
+			"Move it away first if it is the wrong one.").Because(err)
+	}
+	if err != nil {
+		return unreadable("master key file", masterFile, err)
+	}
+	return nil
+}
+
+// Fingerprint names a master key without revealing it, so that people can tell two apart.
+func (r *Ring) Fingerprint() string { return fingerprint(r.master) }
+
+func fingerprint(master []byte) string { return hex.EncodeToString(derive(master, "fingerprint", 8)) }
+
+// Create makes the secret of practice id. It does nothing when there is one, and refuses an id whose key was destroyed.
+func (r *Ring) Create(id int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open[id] != nil {
+		return nil
+	}
+	return r.change(func(c *content) (bool, error) {
+		if c.Practices[id] != nil {
+			return false, nil
+		}
+		if _, gone := c.Destroyed[id]; gone {
+			return false, destroyed(id)
+		}
+		secret := make([]byte, secretSize)
+		rand.Read(secret)
+		c.Practices[id] = &practiceEntry{Created: r.clock.Now(), Generation: 1, secret: secret}
+		return true, nil
+	})
+}
+
+// Practice gives the keys of practice id, or a *fhir.Issue: not-found, or deleted when they were destroyed.
+func (r *Ring) Practice(id int64) (*Practice, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.open[id]; p != nil {
+		return p, nil
+	}
+	unlock, err := lockStore(filepath.Join(r.dir, "LOCK"))
+	if err != nil {
+		return nil, unreadable("key store", r.dir, err)
+	}
+	c, err := r.read()
+	unlock()
+	if err != nil {
+		return nil, err
+	}
+	e := c.Practices[id]
+	if e == nil {
+		if _, gone := c.Destroyed[id]; gone {
+			return nil, destroyed(id)
+		}
+		return nil, fhir.Problem("not-found", fmt.Sprintf("There is no practice %d here.", id),
+			"Check the practice's name, or list the practices with `yarrow practice list`.")
+	}
+	p := newPractice(id, e.secret, e.Generation)
+	r.open[id] = p
+	return p, nil
+}
+
+// Destroy removes the keys of practice id for ever and replaces the wrapping key, so that what a disk may still hold
+// of the old key store opens nothing. It returns when that was. Copies of the key store made by an export must be
+// destroyed by whoever made them; the certificate says so.
+func (r *Ring) Destroy(id int64) (time.Time, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if id == 0 {
+		return time.Time{}, errors.New("keys: the system store's key is not destroyed alone")
+	}
+	var when time.Time
+	err := r.change(func(c *content) (bool, error) {
+		if t, gone := c.Destroyed[id]; gone {
+			when = t
+			return false, nil
+		}
+		if c.Practices[id] == nil {
+			return false, fhir.Problem("not-found", fmt.Sprintf("There is no practice %d here.", id), "Check the practice's number.")
+		}
+		delete(c.Practices, id)
+		when = r.clock.Now()
+		c.Destroyed[id] = when
+		c.newWrapping()
+		return true, nil
+	})
+	delete(r.open, id)
+	return when, err
+}
+
+// Rotate gives practice id a new generation of its sealing keys; what older ones sealed stays readable.
+func (r *Ring) Rotate(id int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.change(func(c *content) (bool, error) {
+		e := c.Practices[id]
+		if e == nil || e.Generation == 255 {
+			return false, fmt.Errorf("keys: practice %d has no further generation", id)
+		}
+		e.Generation++
+		c.newWrapping()
+		return true, nil
+	})
+	delete(r.open, id)
+	return err
+}
+
+func destroyed(id int64) error {
+	return fhir.Problem("deleted", fmt.Sprintf("The keys of practice %d were destroyed; its data cannot be read any more.", id),
+		"Nothing can bring it back. See the deletion certificate.")
+}
