@@ -10,7 +10,7 @@ const (
 	PostgreSQL
 )
 
-// String is the engine's name as people write it.
+// String is the name of the engine as people write it.
 func (e Engine) String() string {
 	switch e {
 	case SQLite:
