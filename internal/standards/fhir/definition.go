@@ -7,7 +7,6 @@ type Type struct {
 	Kind     string // resource, complex-type or primitive-type
 	Abstract bool
 	Elements []Element // all, inherited and nested ones too, in the published order
-	Rules    []Rule    // invariants
 }
 
 // Element is one element of a type, such as Observation.component.value[x].
@@ -15,7 +14,8 @@ type Element struct {
 	Path       string   // with [x] for choices
 	Min, Max   int      // Max -1 is *
 	Types      []string // type names; more than one for choices; BackboneElement or Element for inline structure
-	Targets    []string // resource types that a Reference or canonical may name; nil means any
+	Targets    []string // resource types that a Reference may name; nil means any
+	Canonicals []string // resource types that a canonical may name; nil means any
 	Binding    string   // strength of the binding: required, extensible, preferred, example, or ""
 	ValueSet   string   // canonical URL of the bound value set
 	ContentRef string   // path of the element whose content this one repeats, such as Questionnaire.item
@@ -23,12 +23,11 @@ type Element struct {
 	Summary    bool     // part of _summary=true
 }
 
-// Rule is an invariant of a type. Its expression is kept for package fhirpath;
+// Rule is an invariant that a type adds to those of its base. Its expression is kept for package fhirpath;
 // Validate does not evaluate it.
 type Rule struct {
 	Key, Severity string // ele-1, error
-	Path          string // element it constrains
-	Human         string // what it demands, in words
+	Path          string // element it constrains, from which the expression is evaluated
 	Expression    string // FHIRPath
 }
 

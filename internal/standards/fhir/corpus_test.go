@@ -1,0 +1,178 @@
+package fhir
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yarrow.health/internal/standards/fhirjson"
+)
+
+// corpus returns the folder of a corpus of real inputs, or "" when none is
+// configured; a configured one must be there.
+func corpus(t testing.TB, name string) string {
+	t.Helper()
+	root := os.Getenv("YARROW_CORPUS")
+	if root == "" {
+		t.Logf("YARROW_CORPUS is not set: %s was not read", name)
+		return ""
+	}
+	dir := filepath.Join(root, name)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("YARROW_CORPUS: %v", err)
+	}
+	return dir
+}
+
+// document is one JSON file of a corpus.
+type document struct {
+	name string
+	raw  []byte
+}
+
+// examples yields the official R4 examples, and synthea the Synthea bundles
+// and NDJSON lines.
+func examples(t testing.TB, yield func(document)) {
+	t.Helper()
+	dir := corpus(t, "fhir-r4")
+	if dir == "" {
+		return
+	}
+	f, err := os.Open(filepath.Join(dir, "examples.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(h.Name, ".json") || strings.HasSuffix(h.Name, "package.json") {
+			continue
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		yield(document{filepath.Base(h.Name), raw})
+	}
+}
+
+func synthea(t testing.TB, yield func(document)) {
+	t.Helper()
+	dir := corpus(t, "synthea")
+	if dir == "" {
+		return
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".gz") {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			return err
+		}
+		name := filepath.Base(path)
+		switch {
+		case name == "log.ndjson.gz":
+		case strings.HasSuffix(name, ".ndjson.gz"):
+			lines := bufio.NewScanner(z)
+			lines.Buffer(nil, 16<<20)
+			for lines.Scan() {
+				yield(document{name, lines.Bytes()})
+			}
+			return lines.Err()
+		case strings.HasSuffix(name, ".json.gz"):
+			raw, err := io.ReadAll(z)
+			if err != nil {
+				return err
+			}
+			yield(document{name, raw})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// excluded are official examples that are not valid R4, with the reason.
+// A file that passes must be taken off the list.
+var excluded = map[string]string{
+	"DeviceMetric-example.json":        "DeviceMetric.parent refers to a DeviceDefinition; R4 allows Device",
+	"Observation-clinical-gender.json": "Observation.performer refers to an Encounter",
+	"Questionnaire-qs1.json":           "items lack the required linkId",
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	failing := map[string]bool{}
+	count := 0
+	examples(t, func(d document) {
+		count++
+		n, issues := Parse(d.raw)
+		if n == nil || issues.HasErrors() {
+			failing[d.name] = true
+			if excluded[d.name] == "" {
+				t.Errorf("%s: %v", d.name, issues)
+			}
+			return
+		}
+		roundTrip(t, d, n)
+	})
+	for name, reason := range excluded {
+		if count > 0 && !failing[name] {
+			t.Errorf("%s passes; take it off the list (%s)", name, reason)
+		}
+	}
+	t.Logf("%d examples", count)
+}
+
+func TestSyntheaIsValid(t *testing.T) {
+	count := 0
+	synthea(t, func(d document) {
+		count++
+		n, issues := Parse(d.raw)
+		if issues.HasErrors() {
+			t.Errorf("%s: %v", d.name, issues)
+			return
+		}
+		roundTrip(t, d, n)
+	})
+	t.Logf("%d documents", count)
+}
+
+// roundTrip checks that writing the tree gives the document's own bytes, apart
+// from white space between values and the way strings are escaped.
+func roundTrip(t *testing.T, d document, n *fhirjson.Node) {
+	t.Helper()
+	out := n.AppendJSON(nil)
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, d.raw); err != nil {
+		t.Fatalf("%s: %v", d.name, err)
+	}
+	if !bytes.Equal(out, compact.Bytes()) && !bytes.Equal(tokens(out), tokens(d.raw)) {
+		t.Errorf("%s is not the same after a round trip", d.name)
+	}
+}

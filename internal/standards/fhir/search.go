@@ -1,0 +1,81 @@
+package fhir
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+	"sync"
+)
+
+//go:embed data/search.gz
+var searchData []byte
+
+type searchTables struct {
+	params       map[string][]SearchParam // by resource type or abstract base
+	byURL        map[string]*SearchParam
+	compartments map[string]map[string][]string
+}
+
+var searchDefinitions = sync.OnceValue(func() searchTables {
+	t := searchTables{map[string][]SearchParam{}, map[string]*SearchParam{}, map[string]map[string][]string{}}
+	var all []*SearchParam
+	bases := map[string]string{}
+	for f := range rows(searchData) {
+		switch f[0] {
+		case "P":
+			p := &SearchParam{URL: f[1], Code: f[2], Type: f[3], Expression: f[6]}
+			if f[5] != "" {
+				p.Targets = strings.Split(f[5], ",")
+			}
+			all = append(all, p)
+			t.byURL[p.URL] = p
+			bases[p.URL] = f[4]
+		case "C":
+			p := all[len(all)-1]
+			p.Components = append(p.Components, Component{Definition: f[1], Expression: f[2]})
+		case "M":
+			if t.compartments[f[1]] == nil {
+				t.compartments[f[1]] = map[string][]string{}
+			}
+			t.compartments[f[1]][f[2]] = strings.Split(f[3], ",")
+		}
+	}
+	for _, p := range all {
+		for i := range p.Components {
+			if part := t.byURL[p.Components[i].Definition]; part != nil {
+				p.Components[i].Code = part.Code
+			}
+		}
+	}
+	for _, p := range all {
+		for base := range strings.SplitSeq(bases[p.URL], ",") {
+			t.params[base] = append(t.params[base], *p)
+		}
+	}
+	for _, name := range resourceTypes() {
+		list := t.params[name]
+		for base := Definition(name).Base; base != ""; base = Definition(base).Base {
+			list = append(list, t.params[base]...)
+		}
+		slices.SortFunc(list, func(a, b SearchParam) int { return strings.Compare(a.Code, b.Code) })
+		t.params[name] = list
+	}
+	return t
+})
+
+// SearchParams returns the R4 search parameters of a resource type, with those
+// of Resource and DomainResource, sorted by code. The list is shared: do not
+// change it. Parameters without an Expression (_text, _content, _query …)
+// are those that R4 does not define by a path.
+func SearchParams(resourceType string) []SearchParam { return searchDefinitions().params[resourceType] }
+
+// SearchParamByURL returns the parameter with this canonical URL, or nil.
+func SearchParamByURL(url string) *SearchParam { return searchDefinitions().byURL[url] }
+
+// Compartment returns the codes of the search parameters that put a resource
+// of a type into a compartment ("Patient", "Practitioner", "Encounter",
+// "RelatedPerson", "Device"). The code "{def}" means that a resource of the
+// compartment's own type is its own compartment. Nil: never in it.
+func Compartment(name, resourceType string) []string {
+	return searchDefinitions().compartments[name][resourceType]
+}
