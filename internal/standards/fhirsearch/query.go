@@ -68,9 +68,13 @@ type ValueTerm struct {
 	HasSystem    bool
 	Text         string // string, uri, :text, :of-type value
 
-	Low, High int64 // date: UTC microseconds, half-open, as wide as the precision given
+	// Low and High are the moment a date term stands for: UTC microseconds, half-open, as wide as the
+	// precision given, and already widened for the prefix ap.
+	Low, High int64
 
-	Num, NumLow, NumHigh float64 // number, quantity: value and the interval its digits mean
+	// Num is the number; [NumLow, NumHigh) is what its digits mean (± half a unit of the last one),
+	// already widened by a tenth for the prefix ap. eq, ne and ap use the interval, the others Num.
+	Num, NumLow, NumHigh float64
 
 	// Reference: RefType may be empty when only an id was given; RefURL (with RefVersion for
 	// canonical|version) for absolute URLs, urn: and canonicals.

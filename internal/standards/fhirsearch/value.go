@@ -57,8 +57,9 @@ type Value struct {
 	// it may mean; an open Period ends at math.MinInt64 or math.MaxInt64.
 	Low, High int64
 
-	// Num is the number as written. NumLow and NumHigh bound what it stands for: ± half a unit of the
-	// last digit, or the ends of a Range, or ±Inf where a comparator leaves a side open.
+	// Num is the number as written. NumLow and NumHigh, both inclusive, are the same number, or the ends
+	// of a Range, or ±Inf on the side that a comparator or an open Range leaves free. Stored numbers count
+	// as exact; how many digits were meant is a matter of the query (ValueTerm).
 	Num, NumLow, NumHigh float64
 
 	// RefType and RefID name a resource of this server. RefURL is set instead of RefID for everything
