@@ -118,6 +118,7 @@ var functions = map[string]*function{
 	"extension":  {min: 1, max: 1, run: runExtension},
 	"resolve":    {run: runResolve},
 	"htmlChecks": {run: runHTMLChecks},
+	"conformsTo": {min: 1, max: 1, run: runConformsTo},
 	"type":       {run: runType},
 	"now":        {run: runNow(sysDateTime)},
 	"today":      {run: runNow(sysDate)},

@@ -2,6 +2,7 @@ package fhirpath
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"strings"
 
@@ -202,6 +203,20 @@ func safeAttribute(a xml.Attr) bool {
 		return !strings.HasPrefix(v, "javascript:") && !strings.HasPrefix(v, "vbscript:")
 	}
 	return !strings.HasPrefix(name, "on")
+}
+
+// runConformsTo answers for the base definitions of types. Other profiles need a validator, so they are
+// an error rather than a guess.
+func runConformsTo(c *evaluator, f *call, in Collection) (Collection, error) {
+	url, ok, err := c.textArg(f.args[0])
+	if err != nil || !ok || len(in) == 0 {
+		return nil, err
+	}
+	name, core := strings.CutPrefix(url, "http://hl7.org/fhir/StructureDefinition/")
+	if len(in) > 1 || !core || (typeSpec{name: name}).known(c) != nil {
+		return nil, fmt.Errorf("cannot check %s here", url)
+	}
+	return boolCol(c.subtype(in[0].Type, name)), nil
 }
 
 func runType(c *evaluator, _ *call, in Collection) (Collection, error) {

@@ -162,8 +162,10 @@ func textUnescape(s string, a []string) (Collection, error) {
 	case "html":
 		return single(stringItem(html.UnescapeString(s))), nil
 	case "json":
+		// The text may hold quotes that are not escaped, since it stood between other quotes.
+		r := strings.NewReplacer(`\\`, `\\`, `\"`, `\"`, `"`, `\"`)
 		var out string
-		if json.Unmarshal([]byte(`"`+s+`"`), &out) != nil {
+		if json.Unmarshal([]byte(`"`+r.Replace(s)+`"`), &out) != nil {
 			return nil, nil
 		}
 		return single(stringItem(out)), nil

@@ -36,10 +36,10 @@ func (s typeSpec) known(c *evaluator) error {
 			}
 		}
 	}
-	if c.model == nil || !c.env.Strict || c.model.IsSubtype(s.name, s.name) {
+	if c.model == nil || c.model.IsSubtype(s.name, "Element") || c.model.IsSubtype(s.name, "Resource") {
 		return nil
 	}
-	return fmt.Errorf("unknown type %s", s.name)
+	return fmt.Errorf("unknown type %s; type names are case-sensitive", s.name)
 }
 
 // typeTest is "x is T" or "x as T".
