@@ -1,0 +1,66 @@
+# Yarrow. Two commands do everything on a fresh machine:
+#   make run    build, start a demo practice on the embedded database, print its address and sign-ins
+#   make test   everything that is tested, on both databases, with a browser
+SHELL := /bin/bash
+GO    ?= go
+BIN   := bin/yarrow
+STATIC := CGO_ENABLED=0
+ARTEFACTS ?= $(CURDIR)/artefacts
+
+.PHONY: run build assets gen test check drift staticcheck e2e bench fuzz clean need need-test
+
+run: build
+	./$(BIN) demo
+
+build: need assets
+	$(STATIC) $(GO) build -trimpath -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o $(BIN) ./cmd/yarrow
+
+# What is missing is named with its remedy.
+need:
+	@scripts/need.sh build
+need-test:
+	@scripts/need.sh test
+
+# Style sheets, scripts, icons and the font, from pinned packages into the folder that is embedded.
+assets: need internal/web/ui/dist/manifest.json
+WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+web/node_modules/.stamp: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+internal/web/ui/dist/manifest.json: web/node_modules/.stamp $(WEB)
+	cd web && node build.mjs
+
+# Generated code is committed; `make drift` fails when it is not what the generators give.
+gen:
+	$(GO) generate ./internal/...
+	$(GO) tool templ generate -path internal -log-level error
+drift:
+	@$(GO) tool templ generate -path internal -log-level error
+	@git diff --exit-code --stat -- '*_templ.go' || { echo "Generated files differ from their sources: run 'make gen' and commit the result."; exit 1; }
+
+check: need drift
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "Not formatted (run gofmt -w): $$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -count=1 .
+	@$(MAKE) --no-print-directory staticcheck
+staticcheck:
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+test: need-test assets check
+	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -timeout 25m ./...
+
+e2e: need-test assets
+	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -count=1 -v -timeout 20m ./test/e2e/...
+
+# Timings live here, never in pass/fail tests; docs/performance.md says how to read them.
+bench: need-test assets
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./test/...
+
+FUZZTIME ?= 20s
+fuzz: need
+	@set -e; for d in $$(grep -rl 'func Fuzz' --include=*_test.go internal | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE 'func Fuzz[A-Za-z0-9_]+' $$d | awk '{print $$2}' | sort -u); do \
+	    echo "$$d $$f"; $(GO) test ./$$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+
+clean:
+	rm -rf bin artefacts internal/web/ui/dist/* web/node_modules && touch internal/web/ui/dist/.keep

@@ -1,0 +1,299 @@
+// Package yarrow_test keeps the shape of the house: which package may stand on which, and which habits hold
+// everywhere. It parses the sources itself, because a test that shells out to the go tool is cached past changes it cannot see.
+package yarrow_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "yarrow.health"
+
+// shelves lists every package in the order in which they may stand on each other: a package imports only packages of
+// earlier lines, except that packages of one `standards`, `edge` or `web` line group follow the rule inside the group too.
+// A package that is not listed fails the test, so growth is a decision.
+var shelves = []string{
+	"internal/standards/fhirjson",
+	"internal/standards/fhirpath",
+	"internal/standards/fhir",
+	"internal/standards/fhirsearch",
+	"internal/standards/terminology",
+
+	"internal/base/clock",
+	"internal/base/keys",
+	"internal/base/db",
+	"internal/base/audit",
+	"internal/base/auth",
+	"internal/base/jobs",
+	"internal/base/files",
+	"internal/base/egress",
+	"internal/base/fhirstore",
+
+	"internal/clinic/practice",
+	"internal/clinic/patient",
+	"internal/clinic/scheduling",
+	"internal/clinic/clinical",
+
+	"internal/simulate",
+
+	"internal/web/ui",
+	"internal/web/desk",
+	"internal/web/chart",
+
+	"cmd/yarrow",
+}
+
+// attached lists packages that belong to another one: test fixtures and generators (package main, run by make gen).
+// They may import what their owner may import, and the owner.
+var attached = map[string]string{
+	"internal/base/db/dbtest":            "internal/base/db",
+	"internal/base/db/migrations":        "internal/base/db",
+	"internal/standards/fhir/gen":        "internal/standards/fhir",
+	"internal/standards/terminology/gen": "internal/standards/terminology",
+	"internal/base/fhirstore/dictgen":    "internal/base/fhirstore",
+}
+
+// long names the files that may exceed 800 lines, each with its reason.
+var long = map[string]string{}
+
+// bannedNames are words that hide what a thing is.
+var bannedNames = []string{"Manager", "Helper", "Util", "Utils", "Common", "Service", "DTO"}
+
+type source struct {
+	pkg, file string
+	test, gen bool
+	lines     int
+	ast       *ast.File
+	fset      *token.FileSet
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var out []source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); p != "." && (strings.HasPrefix(n, ".") || n == "node_modules" || n == "testdata" || n == "dist" || n == "bin" || n == "artefacts") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(fset, p, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		out = append(out, source{pkg: path.Dir(filepath.ToSlash(p)), file: filepath.ToSlash(p), test: strings.HasSuffix(p, "_test.go"),
+			gen: ast.IsGenerated(f) || strings.HasSuffix(p, "_templ.go"), lines: strings.Count(string(text), "\n"), ast: f, fset: fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (s source) imports() []string {
+	var out []string
+	for _, i := range s.ast.Imports {
+		v, _ := strconv.Unquote(i.Path.Value)
+		out = append(out, v)
+	}
+	return out
+}
+
+// calls reports every pkg.Name selector used in the file, by the import's real path: "time.Now", "net/http.Get".
+func (s source) calls(visit func(path, name string, pos token.Position)) {
+	names := map[string]string{}
+	for _, i := range s.ast.Imports {
+		p, _ := strconv.Unquote(i.Path.Value)
+		n := path.Base(p)
+		if i.Name != nil {
+			n = i.Name.Name
+		}
+		names[n] = p
+	}
+	ast.Inspect(s.ast, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if id, ok := sel.X.(*ast.Ident); ok && id.Obj == nil {
+				if p, ok := names[id.Name]; ok {
+					visit(p, sel.Sel.Name, s.fset.Position(sel.Pos()))
+				}
+			}
+		}
+		return true
+	})
+}
+
+func TestDirection(t *testing.T) {
+	rank := map[string]int{}
+	for i, p := range shelves {
+		rank[p] = i
+	}
+	packages := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.pkg == "." || strings.HasPrefix(s.pkg, "test/") || s.pkg == "test" {
+			continue // scenario, browser and interop tests stand outside the house and may look at all of it
+		}
+		owner, isAttached := attached[s.pkg]
+		if !isAttached {
+			owner = s.pkg
+			packages[s.pkg] = true
+		}
+		r, ok := rank[owner]
+		if !ok {
+			t.Errorf("%s: package %s has no place on the shelves; list it in architecture_test.go and ARCHITECTURE.md", s.file, s.pkg)
+			continue
+		}
+		for _, imp := range s.imports() {
+			in, ok := strings.CutPrefix(imp, module+"/")
+			if !ok || in == s.pkg {
+				continue
+			}
+			if o, ok := attached[in]; ok {
+				if s.test || isAttached || owner == o {
+					continue
+				}
+				t.Errorf("%s imports %s, which belongs to %s and is not part of the product", s.file, in, o)
+				continue
+			}
+			ir, ok := rank[in]
+			switch {
+			case !ok:
+				t.Errorf("%s imports %s, which has no place on the shelves", s.file, in)
+			case ir > r && !s.test:
+				t.Errorf("%s imports %s, which stands above it", s.file, in)
+			case ir == r && !isAttached && !s.test:
+				t.Errorf("%s imports its own package", s.file)
+			}
+		}
+	}
+	if n := len(packages); n > 40 {
+		t.Errorf("%d packages; the ceiling is 40: split by noun or merge", n)
+	}
+}
+
+// TestDoors holds the structural rules of security: one door for the database, the clock, and the network.
+func TestDoors(t *testing.T) {
+	drivers := []string{"database/sql", "github.com/ncruces/go-sqlite3", "github.com/jackc/pgx"}
+	clockWords := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"}
+	for _, s := range sources(t) {
+		if s.test || attached[s.pkg] != "" || s.gen {
+			continue
+		}
+		inDB := s.pkg == "internal/base/db"
+		standards := strings.HasPrefix(s.pkg, "internal/standards/")
+		for _, imp := range s.imports() {
+			for _, d := range drivers {
+				if strings.HasPrefix(imp, d) && !inDB {
+					t.Errorf("%s imports %s: only internal/base/db speaks to a database driver", s.file, imp)
+				}
+			}
+			if standards && (imp == "net" || strings.HasPrefix(imp, "net/") && imp != "net/url" || imp == "os" || strings.HasPrefix(imp, "os/")) {
+				t.Errorf("%s imports %s: standards are bytes and values; let the caller do input and output", s.file, imp)
+			}
+		}
+		s.calls(func(p, name string, pos token.Position) {
+			bad := func(why string) { t.Errorf("%s: %s.%s: %s", pos, p, name, why) }
+			switch {
+			case p == "time" && slices.Contains(clockWords, name) && s.pkg != "internal/base/clock":
+				bad("time comes from internal/base/clock, so that it can be set in tests")
+			case p == "net/http" && slices.Contains([]string{"Get", "Post", "PostForm", "Head", "Client", "DefaultClient", "Transport", "DefaultTransport", "NewRequest", "NewRequestWithContext"}, name) && s.pkg != "internal/base/egress" && s.file != "cmd/yarrow/control.go":
+				bad("outbound requests go through internal/base/egress")
+			case p == "net" && (strings.HasPrefix(name, "Dial")) && s.pkg != "internal/base/egress" && s.file != "cmd/yarrow/control.go":
+				bad("outbound connections go through internal/base/egress")
+			case p == "net/smtp" && s.pkg != "internal/base/egress":
+				bad("mail goes through internal/base/egress")
+			case p == module+"/internal/base/db" && (name == "SQL" || name == "SQLPair" || name == "InsertInto") && !strings.HasSuffix(s.file, "_store.go"):
+				bad("SQL lives in *_store.go files")
+			case p == module+"/internal/base/db" && name == "NewSeal" && s.pkg != "internal/base/auth":
+				bad("only internal/base/auth mints scopes")
+			}
+		})
+	}
+}
+
+func TestHabits(t *testing.T) {
+	documented := map[string]bool{}
+	seen := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.pkg == "." {
+			continue
+		}
+		seen[s.pkg] = true
+		if s.ast.Doc != nil && !s.test {
+			documented[s.pkg] = true
+		}
+		if s.ast.Doc != nil && s.test && strings.HasPrefix(s.pkg, "test/") {
+			documented[s.pkg] = true
+		}
+		if s.lines > 800 && !s.gen && long[s.file] == "" {
+			t.Errorf("%s has %d lines: split it by idea, or list it in `long` with the reason", s.file, s.lines)
+		}
+		for _, d := range s.ast.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && d.Name.Name == "init" && !s.gen {
+					t.Errorf("%s: func init: only cmd constructs things", s.fset.Position(d.Pos()))
+				}
+			case *ast.GenDecl:
+				for _, sp := range d.Specs {
+					if ts, ok := sp.(*ast.TypeSpec); ok && !s.gen && !s.test {
+						for _, b := range bannedNames {
+							if strings.HasSuffix(ts.Name.Name, b) && ts.Name.Name != "HealthcareService" {
+								t.Errorf("%s: type %s: a name that says what it is instead of %q", s.fset.Position(ts.Pos()), ts.Name.Name, b)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	for p := range seen {
+		if !documented[p] {
+			t.Errorf("package %s has no package comment: say what it owns and what it never does", p)
+		}
+	}
+}
+
+// TestArchitecturePage compares the table of ARCHITECTURE.md with the shelves, so that the map cannot rot.
+func TestArchitecturePage(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, line := range strings.Split(string(page), "\n") {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ := strings.Cut(rest, "`")
+			listed = append(listed, name)
+		}
+	}
+	if fmt.Sprint(listed) != fmt.Sprint(shelves) {
+		t.Errorf("ARCHITECTURE.md lists\n%v\nbut the code has\n%v", listed, shelves)
+	}
+	for _, p := range shelves {
+		if _, err := os.Stat(p); err != nil {
+			t.Errorf("%s is on the shelves but not in the tree", p)
+		}
+	}
+}

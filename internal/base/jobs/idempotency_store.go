@@ -1,0 +1,77 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Key names one request for which a client wants exactly one effect. It is scoped to the one who asks and the route, so that
+// keys of others can neither be read nor blocked.
+type Key struct {
+	Principal string // who asks: "staff:12", "app:xyz"
+	Route     string // "POST /{practice}/patients"
+	Value     string // the client's own key
+	Request   string // digest of what was asked; a different request under the same key is refused
+}
+
+// Reply is what was answered to the first request under a key.
+type Reply struct {
+	Status   int
+	Location string
+	Body     []byte
+}
+
+var (
+	getReply  = db.SQL(`SELECT request, body FROM idempotency WHERE practice_id = $1 AND h = $2`)
+	keepReply = db.SQL(`INSERT INTO idempotency (practice_id, h, request, at, body) VALUES ($1, $2, $3, $4, $5)`)
+)
+
+func (k Key) hashes(tx *db.Tx) (h, request int64) {
+	return tx.Keys().Hash("idempotency", k.Principal, k.Route, k.Value), tx.Keys().Hash("request", k.Request)
+}
+
+// Answered looks whether the request was answered before. It gives the stored reply, nil when the request is new, and a
+// conflict Issue when the key was used for another request. Call it first in the transaction of the effect.
+func Answered(ctx context.Context, tx *db.Tx, k Key) (*Reply, error) {
+	h, request := k.hashes(tx)
+	var was int64
+	var sealed []byte
+	err := tx.QueryRow(ctx, getReply, int64(tx.Practice()), h).Scan(&was, &sealed)
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if was != request {
+		return nil, fhir.Problem("conflict", "This idempotency key was used before for a different request.", "Send a new key with each new request, and the same key only when repeating one.")
+	}
+	body, err := tx.Keys().Open(nil, sealed, aad("idempotency", tx.Practice(), h))
+	if err != nil {
+		return nil, err
+	}
+	var r Reply
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Keep stores the answer in the transaction of the effect, for as long as the effect itself lasts. Two transactions that
+// race under one key cannot both commit: the second meets the first's row.
+func Keep(ctx context.Context, tx *db.Tx, k Key, r Reply) error {
+	h, request := k.hashes(tx)
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, keepReply, int64(tx.Practice()), h, request, tx.NowMicro(), tx.Keys().Seal(nil, body, aad("idempotency", tx.Practice(), h)))
+	if db.IsUnique(err) {
+		return fhir.Problem("conflict", "The same request is being worked on at this moment.", "Ask again in a second; you will get its answer.")
+	}
+	return err
+}
