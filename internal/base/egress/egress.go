@@ -229,14 +229,14 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	case u.Scheme != "https" && !(u.Scheme == "http" && d.Plain):
 		return nil, refusal(host, "it would not be encrypted")
 	}
-	u.Host = host
-	if p := u.Port(); p != "" && !d.port(p) {
-		return nil, refusal(host, "the port is not on the list")
-	} else if p != "" {
-		u.Host = net.JoinHostPort(host, p)
-	} else if u.Scheme == "http" {
-		u.Host = net.JoinHostPort(host, "80")
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
+	if !d.port(port) {
+		return nil, refusal(host, "the port is not on the list")
+	}
+	u.Host = net.JoinHostPort(host, port)
 	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, fhir.Problem("value", "The request to an outside connection cannot be built.", "Check method and address.").Because(err)
