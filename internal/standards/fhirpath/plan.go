@@ -29,6 +29,18 @@ func (p *Plan) Empty() bool { return len(p.paths) == 0 && len(p.rest) == 0 }
 // Direct reports whether every alternative is a direct walk.
 func (p *Plan) Direct() bool { return len(p.rest) == 0 }
 
+// Types calls yield with the type of what each direct alternative gives; "" where only the resource tells
+// (a choice not narrowed, or an inner resource).
+func (p *Plan) Types(yield func(typ string)) {
+	for i := range p.paths {
+		if p.paths[i].open {
+			yield("")
+		} else {
+			yield(p.paths[i].typ)
+		}
+	}
+}
+
 // Names calls yield with the first element name of every direct alternative, so that a caller can skip
 // plans whose elements a resource lacks.
 func (p *Plan) Names(yield func(name string)) {
