@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"reflect"
 	"runtime"
@@ -21,7 +22,10 @@ type Options struct {
 	Clock       *clock.Clock
 	MaxOpen     int // practices kept open on SQLite; default 200
 	Log         *slog.Logger
+	Migrations  fs.FS // folders practice and system; nil: those compiled in. Tests bring their own
 }
+
+func (o Options) migrations() migrations { return migrationsIn(o.Migrations) }
 
 // DB is the open data of all practices. It is safe for concurrent use.
 type DB struct {

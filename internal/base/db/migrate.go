@@ -2,11 +2,14 @@ package db
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,13 +42,53 @@ type migrationSet struct {
 	err   error
 }
 
-func migrationsOf(id PracticeID) migrationSet {
+// migrations are the folders practice and system.
+type migrations struct{ files fs.FS }
+
+func migrationsIn(files fs.FS) migrations {
+	if files == nil {
+		files = builtIn{}
+	}
+	return migrations{files}
+}
+
+// builtIn is the migrations compiled in.
+type builtIn struct{}
+
+// Open opens a file below migrations/.
+func (builtIn) Open(name string) (fs.File, error) {
+	return migrationFiles.Open(path.Join("migrations", name))
+}
+
+func (m migrations) of(id PracticeID) migrationSet {
 	name := practiceSet
 	if id == System {
 		name = systemSet
 	}
-	sub, err := fs.Sub(migrationFiles, "migrations/"+name)
+	sub, err := fs.Sub(m.files, name)
 	return migrationSet{name: name, files: sub, err: err}
+}
+
+// SchemaHash identifies the schema that files (nil: the migrations compiled in) give on PostgreSQL. Tests keep a
+// template database under this name.
+func SchemaHash(files fs.FS) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, policyName, policyExpr, practiceSchema, systemSchema)
+	for _, id := range []PracticeID{System, 1} {
+		set := migrationsIn(files).of(id)
+		names, err := fs.Glob(set.files, "*.sql")
+		if err != nil {
+			return "", err
+		}
+		for _, name := range names {
+			raw, err := fs.ReadFile(rewrittenFS{set.files, PostgreSQL}, name)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%s %s %d\n%s", set.name, name, len(raw), raw)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
 // versions lists the numbers of the files, in order.
@@ -93,7 +136,7 @@ func (m migrationSet) check(applied []int64) error {
 // complete says whether every migration has been applied.
 func (m migrationSet) complete(applied []int64) bool {
 	known, err := m.versions()
-	if err != nil || len(applied) == 0 {
+	if err != nil {
 		return false
 	}
 	for _, v := range known {

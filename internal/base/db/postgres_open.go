@@ -3,8 +3,264 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/standards/fhir"
 )
 
+// postgresBackend is one database for all practices.
+type postgresBackend struct {
+	db       *DB
+	practice *pgPool
+	system   *pgPool
+}
+
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
-	return nil, errors.New("db: PostgreSQL comes with the next step")
+	b := &postgresBackend{db: d}
+	var err error
+	if b.practice, err = newPool(o.DatabaseURL, practiceSchema); err != nil {
+		return nil, err
+	}
+	if b.system, err = newPool(o.DatabaseURL, systemSchema); err != nil {
+		b.practice.Close()
+		return nil, err
+	}
+	if err := b.inspect(ctx, o.migrations()); err != nil {
+		_ = b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *postgresBackend) pool(id PracticeID) *pgPool {
+	if id == System {
+		return b.system
+	}
+	return b.practice
+}
+
+// attempts bounds how often a transaction is run again after a serialization failure or a deadlock.
+const attempts = 6
+
+func (b *postgresBackend) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := b.once(ctx, tx, fn)
+		if err == nil || !isRetry(err) {
+			return err
+		}
+		if attempt == attempts {
+			return fhir.Problem("transient", "Too many people changed the same thing at once. Nothing was saved.", "Try again.").Because(err)
+		}
+		// Waiting for other transactions is waiting in the real world, whatever clock the practice lives by.
+		if err := clock.System().Sleep(ctx, backoff(attempt)); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *postgresBackend) view(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	return b.once(ctx, tx, fn)
+}
+
+// once runs fn in one transaction.
+func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) {
+	pool := b.pool(tx.Practice())
+	res, err := pool.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.release(res)
+	conn := res.Value()
+	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(ctx), practice: tx.Practice(), readOnly: !tx.write}
+	committed := false
+	defer func() { // also when fn panics or calls Goexit
+		tx.done = true
+		if !committed {
+			s.rollback()
+		}
+		closed := s.pipe.Close()
+		if err == nil {
+			err = closed
+		}
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err()
+		} else if err != nil && conn.c.IsClosed() {
+			err = lostConnection(err)
+		}
+	}()
+	tx.start(s)
+	if err := tx.finish(fn(tx)); err != nil {
+		return err
+	}
+	if err := s.commit(); err != nil {
+		if isRetry(err) {
+			return err
+		}
+		if IsUnique(err) { // a queued insert
+			return err
+		}
+		return notStored(err)
+	}
+	committed = true
+	return nil
+}
+
+// lostConnection is the answer when the server went away. Whether a commit under way took effect is not known; it is
+// not acknowledged.
+func lostConnection(err error) error {
+	var issue *fhir.Issue
+	if errors.As(err, &issue) {
+		return err
+	}
+	return fhir.Problem("transient", "The connection to PostgreSQL was lost. It is not certain that anything was saved.",
+		"Try again; a repeated request with the same idempotency key takes effect once.").Because(err)
+}
+
+var (
+	addStore   = SQL(`INSERT INTO practice_store (practice_id, created) VALUES ($1, $2) ON CONFLICT DO NOTHING`)
+	listStores = SQL(`SELECT practice_id FROM practice_store ORDER BY practice_id`)
+)
+
+type ownScope struct{ Seal }
+
+func (b *postgresBackend) create(ctx context.Context, id PracticeID) error {
+	return b.db.Do(ctx, ownScope{NewSeal(System, Actor{Kind: "system"})}, func(tx *Tx) error {
+		_, err := tx.Exec(ctx, addStore, id, tx.NowMicro())
+		return err
+	})
+}
+
+func (b *postgresBackend) practices(ctx context.Context) (ids []PracticeID, err error) {
+	err = b.db.View(ctx, ownScope{NewSeal(System, Actor{Kind: "system"})}, func(tx *Tx) error {
+		rows, err := tx.Query(ctx, listStores)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id PracticeID
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return rows.Err()
+	})
+	return ids, err
+}
+
+func (b *postgresBackend) close() error {
+	b.practice.Close()
+	b.system.Close()
+	return nil
+}
+
+// tablesState lists, for each table of the practice schema, what row security needs to be true.
+const tablesState = `
+SELECT c.relname,
+  pg_has_role(current_user, c.relowner, 'MEMBER'),
+  c.relrowsecurity AND c.relforcerowsecurity,
+  (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid),
+  coalesce((SELECT min(pg_get_expr(p.polqual, p.polrelid) || ' ' || pg_get_expr(p.polwithcheck, p.polrelid))
+    FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*' AND p.polroles = '{0}'), ''),
+  EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'practice_id' AND a.attnum > 0)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = '` + practiceSchema + `' AND c.relkind IN ('r', 'p') AND c.relname <> '` + versionTable + `'
+ORDER BY c.relname`
+
+// inspect refuses a database in which one practice could see another.
+func (b *postgresBackend) inspect(ctx context.Context, m migrations) error {
+	res, err := b.practice.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.practice.release(res)
+	query := func(text string) ([][]string, error) {
+		r := res.Value().c.ExecParams(ctx, text, nil, nil, nil, nil).Read()
+		rows := make([][]string, len(r.Rows))
+		for i, row := range r.Rows {
+			for _, v := range row {
+				rows[i] = append(rows[i], string(v))
+			}
+		}
+		return rows, r.Err
+	}
+
+	rows, err := query(`SELECT current_setting('server_version_num')::int >= 150000, current_setting('fsync'),
+		current_setting('synchronous_commit'), r.rolsuper OR r.rolbypassrls, current_user
+		FROM pg_roles r WHERE r.rolname = current_user`)
+	if err != nil {
+		return unreachable(err)
+	}
+	state := rows[0]
+	switch {
+	case state[0] != "t":
+		return fhir.Problem("not-supported", "This PostgreSQL is too old.", "Use PostgreSQL 15 or later.")
+	case state[3] != "f":
+		return fhir.Problem("security", fmt.Sprintf("The role %s is a superuser or may bypass row-level security.", state[4]),
+			"Serve with the app role that `yarrow migrate` made, and keep the owner's URL for `yarrow migrate`.")
+	case state[1] != "on" || state[2] == "off":
+		return fhir.Problem("security", fmt.Sprintf("PostgreSQL may lose what it has acknowledged: fsync is %s and synchronous_commit is %s.", state[1], state[2]),
+			"Set both to on in postgresql.conf, and look for settings of the role or the database that override them.")
+	}
+	for _, id := range []PracticeID{1, System} {
+		set := m.of(id)
+		schema := practiceSchema
+		if id == System {
+			schema = systemSchema
+		}
+		if known, err := set.versions(); err != nil || len(known) == 0 {
+			continue
+		}
+		rows, err := query(`SELECT version_id FROM ` + schema + `.` + versionTable + ` WHERE is_applied`)
+		if err != nil {
+			return notMigrated().Because(err)
+		}
+		applied := make([]int64, len(rows))
+		for i, row := range rows {
+			if applied[i], err = wholeNumber(row[0]); err != nil {
+				return err
+			}
+		}
+		if err := set.check(applied); err != nil {
+			return err
+		}
+		if !set.complete(applied) {
+			return notMigrated()
+		}
+	}
+	if rows, err = query(tablesState); err != nil {
+		return unreachable(err)
+	}
+	for _, row := range rows {
+		if err := judgeTable(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notMigrated() *fhir.Issue {
+	return fhir.Problem("not-supported", "The database has not been brought up to this version of Yarrow.",
+		"Run `yarrow migrate --database OWNER-URL` once, then start again.")
+}
+
+func judgeTable(row []string) error {
+	table, owned, forced, policies, expr, scoped := row[0], row[1], row[2], row[3], row[4], row[5]
+	wrong := func(what string) error {
+		return fhir.Problem("security", fmt.Sprintf("Table %s is not safe to serve: %s.", table, what),
+			"Run `yarrow migrate --database OWNER-URL` as the owner, and serve with the app role.")
+	}
+	switch {
+	case owned != "f":
+		return wrong("this role owns it and could switch its row-level security off")
+	case scoped != "t":
+		return wrong("it has no practice_id")
+	case forced != "t":
+		return wrong("row-level security is not forced on it")
+	case policies != "1" || !isolates(expr):
+		return wrong("it does not have exactly the policy that keeps practices apart")
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ type sqliteBackend struct {
 	vfs     *pageVFS
 	vfsName string
 	maxOpen int
+	steps   migrations
 
 	mu     sync.Mutex
 	free   sync.Cond // signalled when a practice is released or gone
@@ -66,6 +67,7 @@ func openSQLite(ctx context.Context, d *DB, o Options) (backend, error) {
 		vfs:     newPageVFS(),
 		vfsName: fmt.Sprintf("yarrow%d", vfsNumber.Add(1)),
 		maxOpen: o.MaxOpen,
+		steps:   o.migrations(),
 		open:    make(map[PracticeID]*liteStore),
 	}
 	b.free.L = &b.mu
@@ -295,7 +297,7 @@ func (b *sqliteBackend) prepare(ctx context.Context, s *liteStore) error {
 	if err != nil {
 		return err
 	}
-	known := migrationsOf(s.id)
+	known := b.steps.of(s.id)
 	applied, err := liteVersions(conn)
 	if err == nil {
 		err = known.check(applied)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Stmt is one SQL statement in the words of both engines. Make it once, in a package variable, and use it from
@@ -162,6 +163,9 @@ type Insert struct {
 	cols     []string
 	orIgnore bool
 	row      *Stmt // one row, VALUES form
+
+	mu      sync.Mutex
+	byNulls map[string]*Stmt // many rows at once on PostgreSQL, by which columns hold only NULL
 }
 
 // InsertInto describes rows of table with these columns. It panics on anything but plain lower-case names:

@@ -1,11 +1,12 @@
 // Package dbtest gives tests a real database: Each runs a test on SQLite and on PostgreSQL, with the practices 1
-// and 2 ready, a manual clock and throw-away keys. The PostgreSQL cluster is started once per machine, lives under the
-// temporary folder and listens on a Unix socket and loopback only. It never touches any other server, and a missing
+// and 2 ready, a manual clock and throw-away keys. The PostgreSQL cluster is started once per machine and user, lives
+// under the temporary folder and listens on a Unix socket only. It never touches any other server, and a missing
 // PostgreSQL fails the test instead of skipping it.
 package dbtest
 
 import (
 	"context"
+	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,52 +16,80 @@ import (
 	"yarrow.health/internal/base/keys"
 )
 
-// DB is an open database for one test. Close is called by the test's cleanup.
+// DB is an open database for one test; the test's cleanup closes it.
 type DB struct {
 	*db.DB
-	Clock *clock.Clock // manual; starts at Start
+	Clock *clock.Clock // manual; stands at Start
 	Keys  *keys.Ring
-	Dir   string // data folder on SQLite, folder of the keys on PostgreSQL
-	URL   string // the app role's URL on PostgreSQL
-	Owner string // the owner's URL on PostgreSQL
+	Dir   string // data folder on SQLite, a folder with the keys beside it on PostgreSQL
+	URL   string // the app role's URL, on PostgreSQL
+	Owner string // the owner's URL, on PostgreSQL
+	Super string // the superuser's URL, on PostgreSQL
 
 	options db.Options
 }
 
-// Start is the instant every test's clock starts at.
+// Start is the instant every test's clock stands at.
 var Start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 type scope struct{ db.Seal }
-
-// Scope is a system scope on a practice.
-func (d *DB) Scope(p db.PracticeID) db.Scope { return ScopeOf(p) }
 
 // ScopeOf is a system scope on a practice.
 func ScopeOf(p db.PracticeID) db.Scope {
 	return scope{db.NewSeal(p, db.Actor{Kind: "system", Display: "test"})}
 }
 
+// Scope is a system scope on a practice.
+func (d *DB) Scope(p db.PracticeID) db.Scope { return ScopeOf(p) }
+
+// Options are those the database was opened with, for tests that open it again by themselves.
+func (d *DB) Options() db.Options { return d.options }
+
 // Each runs fn as a subtest on both engines.
 func Each(t *testing.T, fn func(t *testing.T, d *DB)) {
 	t.Helper()
-	t.Run("SQLite", func(t *testing.T) { fn(t, SQLite(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) { fn(t, PostgreSQL(t)) })
+	EachWith(t, nil, fn)
 }
 
-// SQLite opens an embedded database in a folder of the test's own.
-func SQLite(t testing.TB) *DB {
+// EachWith is Each with migrations of the test's own, in the folders practice and system, instead of Yarrow's.
+func EachWith(t *testing.T, files fs.FS, fn func(t *testing.T, d *DB)) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	d := &DB{Dir: dir}
-	d.options.DataDir = dir
-	d.open(t, dir)
+	t.Run("SQLite", func(t *testing.T) { fn(t, SQLite(t, files)) })
+	t.Run("PostgreSQL", func(t *testing.T) { fn(t, PostgreSQL(t, files)) })
+}
+
+// SQLite opens an embedded database in a folder of the test's own. files may be nil.
+func SQLite(t testing.TB, files fs.FS) *DB {
+	t.Helper()
+	d := &DB{Dir: filepath.Join(t.TempDir(), "data")}
+	d.options = db.Options{DataDir: d.Dir, Migrations: files}
+	d.open(t)
 	return d
 }
 
-func (d *DB) open(t testing.TB, keyBase string) {
+// PostgreSQL opens a fresh database on the machine's test cluster. files may be nil.
+func PostgreSQL(t testing.TB, files fs.FS) *DB {
+	t.Helper()
+	c, err := theCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := c.create(t, files)
+	d := &DB{
+		Dir:   filepath.Join(t.TempDir(), "data"),
+		URL:   c.url(db.DefaultAppRole, name),
+		Owner: c.url(owner, name),
+		Super: c.url(superuser, name),
+	}
+	d.options = db.Options{DatabaseURL: d.URL, Migrations: files}
+	d.open(t)
+	return d
+}
+
+func (d *DB) open(t testing.TB) {
 	t.Helper()
 	d.Clock = clock.NewManual(Start)
-	o := keys.DefaultOptions(keyBase)
+	o := keys.DefaultOptions(d.Dir)
 	o.MasterText, o.MayCreate, o.Clock = "", true, d.Clock
 	ring, _, err := keys.Open(o)
 	if err != nil {
@@ -83,7 +112,7 @@ func (d *DB) open(t testing.TB, keyBase string) {
 	}
 }
 
-// Reopen closes the database and opens it again, as a restart of the program would.
+// Reopen closes the database and opens it again, as a restart of the program does.
 func (d *DB) Reopen(t testing.TB) {
 	t.Helper()
 	if err := d.DB.Close(); err != nil {

@@ -1,0 +1,280 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"yarrow.health/internal/base/db"
+)
+
+// The cluster is shared by every test process of a user on this machine. Its folder holds data, socket and log; it
+// listens on the socket in that folder only. A lock file beside it orders starting, template making and cleaning up.
+
+const (
+	superuser = "postgres"
+	owner     = "yarrow_owner"
+	port      = "54329"
+	remedy    = "dbtest: PostgreSQL 15 or later is needed: install it with `apt-get install postgresql-15`"
+)
+
+// settings trade nothing a test relies on: commits are flushed, so that durability is tested for real.
+var settings = []string{
+	"listen_addresses=''", "port=" + port, "fsync=on", "synchronous_commit=on", "max_connections=400",
+	"shared_buffers=64MB", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=1GB", "checkpoint_timeout=30min",
+	"autovacuum_naptime=10min", "logging_collector=off", "log_min_messages=warning", "jit=off",
+}
+
+type cluster struct {
+	dir    string
+	bin    string
+	server *syscall.Credential // whom the server runs as; nil: us
+}
+
+func folder() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("yarrow-pg-%d-%s", os.Getuid(), port))
+}
+
+func (c *cluster) url(role, database string) string {
+	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%s", role, database, c.dir, port)
+}
+
+// theCluster starts or finds the cluster, once per process.
+var theCluster = sync.OnceValues(func() (*cluster, error) {
+	bin, err := findPostgres()
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{dir: folder(), bin: bin}
+	if os.Getuid() == 0 { // the server refuses to run as root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			return nil, fmt.Errorf("dbtest: running as root needs the user postgres: %w; %s", err, remedy)
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		c.server = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	err = c.locked(func() error {
+		if err := c.start(); err != nil {
+			return err
+		}
+		return c.dropLeftovers()
+	})
+	return c, err
+})
+
+func findPostgres() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	slices.Sort(found)
+	slices.Reverse(found)
+	if p, err := exec.LookPath("initdb"); err == nil {
+		found = append(found, p)
+	}
+	for _, p := range found {
+		if version, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(p)))); err != nil || version >= 15 {
+			return filepath.Dir(p), nil
+		}
+	}
+	return "", errors.New(remedy)
+}
+
+// locked runs fn while no other test process starts the cluster or makes a template.
+func (c *cluster) locked(fn func() error) error {
+	f, err := os.OpenFile(c.dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	return fn()
+}
+
+func (c *cluster) run(name string, args ...string) error {
+	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.server}
+	// The server inherits its starter's output: give it a file, or `go test` would wait for the server to end.
+	out, err := os.CreateTemp("", "yarrow-pg-out")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		said, _ := os.ReadFile(out.Name())
+		return fmt.Errorf("dbtest: %s: %w\n%s", name, err, said)
+	}
+	return nil
+}
+
+func (c *cluster) start() error {
+	if conn, err := pgx.Connect(context.Background(), c.url(superuser, "postgres")); err == nil {
+		return conn.Close(context.Background())
+	}
+	data := filepath.Join(c.dir, "data")
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		if err := os.MkdirAll(c.dir, 0o700); err != nil {
+			return err
+		}
+		if c.server != nil {
+			if err := os.Chown(c.dir, int(c.server.Uid), int(c.server.Gid)); err != nil {
+				return err
+			}
+		}
+		if err := c.run("initdb", "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
+			return err
+		}
+	}
+	options := []string{"-c unix_socket_directories='" + c.dir + "'"}
+	for _, s := range settings {
+		options = append(options, "-c "+s)
+	}
+	if err := c.run("pg_ctl", "-D", data, "-l", filepath.Join(c.dir, "log"), "-w", "-t", "60", "-o", strings.Join(options, " "), "start"); err != nil {
+		return err
+	}
+	return c.super(func(conn *pgx.Conn) error {
+		_, err := conn.Exec(context.Background(), `DO $$ BEGIN
+			IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '`+owner+`') THEN
+				CREATE ROLE `+owner+` LOGIN CREATEROLE;
+			END IF; END $$`)
+		return err
+	})
+}
+
+// super runs fn on a connection as the superuser of the cluster.
+func (c *cluster) super(fn func(conn *pgx.Conn) error) error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, c.url(superuser, "postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return fn(conn)
+}
+
+// Databases are named after the process that made them, so that those of dead processes can be told.
+const testPrefix = "yarrow_t"
+
+func (c *cluster) dropLeftovers() error {
+	return c.super(func(conn *pgx.Conn) error {
+		ctx := context.Background()
+		rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE $1`, testPrefix+"%")
+		if err != nil {
+			return err
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			pid, _, _ := strings.Cut(strings.TrimPrefix(name, testPrefix), "_")
+			n, err := strconv.Atoi(pid)
+			if err == nil && syscall.Kill(n, 0) == nil {
+				continue
+			}
+			if err := dropDatabase(ctx, conn, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func dropDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
+	_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+	return err
+}
+
+var (
+	templatesMu sync.Mutex
+	templates   = map[string]string{}
+	numberMu    sync.Mutex
+	number      int
+)
+
+// template makes, once per schema, the database that every test's database is copied from.
+func (c *cluster) template(files fs.FS) (string, error) {
+	hash, err := db.SchemaHash(files)
+	if err != nil {
+		return "", err
+	}
+	templatesMu.Lock()
+	defer templatesMu.Unlock()
+	name := "yarrow_template_" + hash
+	if templates[name] != "" {
+		return name, nil
+	}
+	ctx := context.Background()
+	err = c.locked(func() error {
+		return c.super(func(conn *pgx.Conn) error {
+			var ready bool
+			if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, name).Scan(&ready); err != nil || ready {
+				return err
+			}
+			raw := name + "_raw"
+			if err := dropDatabase(ctx, conn, raw); err != nil {
+				return err
+			}
+			if _, err := conn.Exec(ctx, "CREATE DATABASE "+raw+" OWNER "+owner); err != nil {
+				return err
+			}
+			if err := db.MigrateSet(ctx, c.url(owner, raw), db.DefaultAppRole, files); err != nil {
+				return err
+			}
+			_, err := conn.Exec(ctx, "ALTER DATABASE "+raw+" RENAME TO "+name)
+			return err
+		})
+	})
+	if err != nil {
+		return "", err
+	}
+	templates[name] = name
+	return name, nil
+}
+
+// create copies the template into a database of the test's own and drops it when the test ends.
+func (c *cluster) create(t testing.TB, files fs.FS) string {
+	t.Helper()
+	template, err := c.template(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	numberMu.Lock()
+	number++
+	name := fmt.Sprintf("%s%d_%d", testPrefix, os.Getpid(), number)
+	numberMu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := c.super(func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" OWNER "+owner)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := c.super(func(conn *pgx.Conn) error { return dropDatabase(context.Background(), conn, name) })
+		if err != nil {
+			t.Errorf("dropping the test's database: %v", err)
+		}
+	})
+	return name
+}

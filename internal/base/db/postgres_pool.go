@@ -1,0 +1,110 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
+
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Practice tables and system tables live in schemas of their own, so that both may have, say, a table job. Each schema
+// has its own pool: a connection never changes its search path, and its prepared statements stay true.
+const (
+	practiceSchema = "yarrow"
+	systemSchema   = "yarrow_system"
+
+	defaultPool = 32 // writers waiting for the disk share its flush, so more than processors helps
+	systemPool  = 8
+	retireAfter = time.Hour // a long-lived server process grows with what it has cached
+)
+
+type pgPool struct{ *puddle.Pool[*pgConn] }
+
+// pgConn is a server connection with the statements prepared on it.
+type pgConn struct {
+	c        *pgconn.PgConn
+	prepared map[*Stmt]map[string]string // statement and argument types to name
+	count    int
+	named    int
+	born     time.Time
+}
+
+func newPool(url, schema string) (*pgPool, error) {
+	conf, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fhir.Problem("value", "The database URL cannot be read.",
+			"Write it as postgres://user:password@host:5432/database.").Because(errors.New("pgx: ParseConfig failed")) // its text may hold the password
+	}
+	size := conf.MaxConns
+	if schema == systemSchema {
+		size = systemPool
+	} else if size <= int32(max(4, runtime.NumCPU())) { // pgxpool's default, not a wish
+		size = defaultPool
+	}
+	c := &conf.ConnConfig.Config
+	for k, v := range map[string]string{
+		"search_path":      schema,
+		"application_name": "yarrow",
+		"timezone":         "UTC",
+		"jit":              "off",
+	} {
+		c.RuntimeParams[k] = v
+	}
+	pool, err := puddle.NewPool(&puddle.Config[*pgConn]{
+		MaxSize: size,
+		Constructor: func(ctx context.Context) (*pgConn, error) {
+			conn, err := pgconn.ConnectConfig(ctx, c)
+			if err != nil {
+				return nil, unreachable(err)
+			}
+			return &pgConn{c: conn, prepared: make(map[*Stmt]map[string]string), born: clock.System().Now()}, nil
+		},
+		Destructor: func(pc *pgConn) {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			_ = pc.c.Close(ctx)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &pgPool{pool}, nil
+}
+
+func unreachable(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return fhir.Problem("exception", fmt.Sprintf("PostgreSQL refused the connection (%s).", pg.Code),
+			"Check the user, the password and the database in the database URL.").Because(err)
+	}
+	return fhir.Problem("transient", "PostgreSQL cannot be reached.",
+		"Check that the server runs and that host and port in the database URL are right.").Because(err)
+}
+
+// release gives a connection back when it is in order, and ends it otherwise.
+func (p *pgPool) release(res *puddle.Resource[*pgConn]) {
+	pc := res.Value()
+	if pc.c.IsClosed() || pc.c.IsBusy() || pc.c.TxStatus() != 'I' ||
+		pc.named > 2*preparedLimit || clock.System().Since(pc.born) > retireAfter {
+		res.Destroy()
+		return
+	}
+	res.Release()
+}
+
+// acquire takes an idle connection or makes one.
+func (p *pgPool) acquire(ctx context.Context) (*puddle.Resource[*pgConn], error) {
+	res, err := p.Acquire(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return res, err
+}

@@ -1,0 +1,360 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// pgSession runs one transaction in the pipeline mode of the protocol: BEGIN, the practice's setting and everything
+// queued travel with the first statement whose answer is needed, in one round trip.
+type pgSession struct {
+	conn     *pgConn
+	pipe     *pgconn.Pipeline
+	practice PracticeID
+	readOnly bool
+
+	begun   bool
+	pending []pending // sent, answers not read
+	rows    *pgCursor // answers being read
+	failed  error     // the server refuses everything but ROLLBACK
+}
+
+// pending says which answer comes next.
+type pending struct {
+	prepare bool
+	undo    func() // forget a name that the server may not have
+}
+
+var binaryResults = []int16{1}
+
+// begin puts BEGIN and the practice in front of the first statement. Row security reads app.practice; SET LOCAL ends
+// with the transaction, so that a connection never keeps a practice. The literal is a number we print ourselves:
+// set_config would not be passed on to the workers of Citus.
+func (s *pgSession) begin() {
+	if s.begun {
+		return
+	}
+	s.begun = true
+	text := "BEGIN"
+	if s.readOnly {
+		text = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	}
+	s.raw(text)
+	if s.practice != System {
+		s.raw("SET LOCAL app.practice = '" + strconv.FormatInt(int64(s.practice), 10) + "'")
+	}
+}
+
+func (s *pgSession) raw(text string) {
+	s.pipe.SendQueryParams(text, nil, nil, nil, nil)
+	s.pending = append(s.pending, pending{})
+}
+
+// send puts a statement into the pipeline, preparing it when this connection has not seen it with these types.
+func (s *pgSession) send(st *Stmt, args []any) error {
+	values := make([][]byte, len(args))
+	formats := make([]int16, len(args))
+	var sigBuf [32]byte
+	sig := sigBuf[:0]
+	var scratch []byte
+	for i, a := range args {
+		var t byte
+		var err error
+		values[i], scratch, t, err = encodeParam(scratch, a)
+		if err != nil {
+			return err
+		}
+		formats[i] = 1
+		sig = append(sig, t)
+	}
+	name, ok := s.conn.prepared[st][string(sig)]
+	if !ok {
+		name = s.prepare(st, string(sig))
+	}
+	s.pipe.SendQueryPrepared(name, values, formats, binaryResults)
+	s.pending = append(s.pending, pending{})
+	return nil
+}
+
+func (s *pgSession) prepare(st *Stmt, sig string) string {
+	c := s.conn
+	c.named++
+	name := "y" + strconv.Itoa(c.named)
+	oids := make([]uint32, len(sig))
+	for i := range oids {
+		oids[i] = paramOID(sig[i])
+	}
+	if c.prepared[st] == nil {
+		c.prepared[st] = make(map[string]string, 1)
+	}
+	c.prepared[st][sig] = name
+	s.pipe.SendPrepare(name, st.postgres, oids)
+	s.pending = append(s.pending, pending{prepare: true, undo: func() { delete(c.prepared[st], sig) }})
+	return name
+}
+
+// settle flushes and reads the answers to all pending requests but the last `keep`.
+func (s *pgSession) settle(keep int) error {
+	for len(s.pending) > keep {
+		if err := s.answer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer reads one answer and drops its rows.
+func (s *pgSession) answer() error {
+	p := s.pending[0]
+	res, err := s.pipe.GetResults()
+	if err == nil {
+		s.pending = s.pending[1:]
+		switch r := res.(type) {
+		case *pgconn.StatementDescription:
+			return nil
+		case *pgconn.ResultReader:
+			_, err = r.Close()
+			if err == nil {
+				return nil
+			}
+		default:
+			err = fmt.Errorf("db: unexpected answer %T from PostgreSQL", res)
+		}
+	} else if p.undo != nil {
+		p.undo()
+	}
+	return s.fail(err)
+}
+
+// fail notes that the transaction is lost, and reads up to the next point at which the server listens again.
+func (s *pgSession) fail(err error) error {
+	s.failed = err
+	for _, p := range s.pending {
+		if p.undo != nil {
+			p.undo()
+		}
+	}
+	s.pending = nil
+	s.drain()
+	return err
+}
+
+// drain reads on to the end of the round trip.
+func (s *pgSession) drain() {
+	for {
+		res, err := s.pipe.GetResults()
+		if _, ok := res.(*pgconn.PipelineSync); ok || (res == nil && err == nil) {
+			return
+		}
+		var pg *pgconn.PgError
+		if err != nil && !errors.As(err, &pg) {
+			return // the connection is gone
+		}
+	}
+}
+
+// sync ends a round trip: everything sent so far is executed, and the answers can be read.
+func (s *pgSession) sync() error {
+	if err := s.pipe.Sync(); err != nil {
+		s.failed = err
+		return err
+	}
+	return nil
+}
+
+// free makes the connection ready for the next statement: rows still to be read are taken into memory.
+func (s *pgSession) free() error {
+	if s.failed != nil {
+		return s.failed
+	}
+	if s.rows != nil {
+		return s.rows.detach()
+	}
+	return nil
+}
+
+func (s *pgSession) exec(_ context.Context, st *Stmt, args []any) (int64, error) {
+	if err := s.free(); err != nil {
+		return 0, err
+	}
+	s.begin()
+	if err := s.send(st, args); err != nil {
+		return 0, err
+	}
+	if err := s.sync(); err != nil {
+		return 0, err
+	}
+	if err := s.settle(1); err != nil {
+		return 0, err
+	}
+	tag, err := s.finalTag()
+	return tag.RowsAffected(), err
+}
+
+// finalTag reads the last pending answer and ends the round trip.
+func (s *pgSession) finalTag() (pgconn.CommandTag, error) {
+	res, err := s.pipe.GetResults()
+	if err != nil {
+		return pgconn.CommandTag{}, s.fail(err)
+	}
+	r, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return pgconn.CommandTag{}, s.fail(fmt.Errorf("db: unexpected answer %T from PostgreSQL", res))
+	}
+	s.pending = s.pending[:0]
+	tag, err := r.Close()
+	if err != nil {
+		return tag, s.fail(err)
+	}
+	s.drain()
+	return tag, nil
+}
+
+// queueLimit is how many statements may wait for a round trip; beyond it both sides would only buffer.
+const queueLimit = 256
+
+func (s *pgSession) queue(_ context.Context, st *Stmt, args []any) error {
+	if err := s.free(); err != nil {
+		return err
+	}
+	s.begin()
+	if err := s.send(st, args); err != nil {
+		return err
+	}
+	if len(s.pending) < queueLimit {
+		return nil
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	if err := s.settle(0); err != nil {
+		return err
+	}
+	s.drain()
+	return nil
+}
+
+func (s *pgSession) query(_ context.Context, st *Stmt, args []any) (cursor, error) {
+	if err := s.free(); err != nil {
+		return nil, err
+	}
+	s.begin()
+	if err := s.send(st, args); err != nil {
+		return nil, err
+	}
+	if err := s.sync(); err != nil {
+		return nil, err
+	}
+	if err := s.settle(1); err != nil {
+		return nil, err
+	}
+	res, err := s.pipe.GetResults()
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	r, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return nil, s.fail(fmt.Errorf("db: unexpected answer %T from PostgreSQL", res))
+	}
+	s.pending = s.pending[:0]
+	s.rows = &pgCursor{s: s, r: r, fields: r.FieldDescriptions()}
+	return s.rows, nil
+}
+
+// insertMany sends the rows column by column: one statement however many rows, and no statement text of its own
+// length.
+func (s *pgSession) insertMany(ctx context.Context, ins *Insert, rows [][]any) error {
+	const chunk = 1000
+	for len(rows) > 0 {
+		n := min(chunk, len(rows))
+		if n == 1 {
+			return s.queue(ctx, ins.row, rows[0])
+		}
+		cols, nulls, err := columnsOf(len(ins.cols), rows[:n])
+		if err != nil {
+			return fmt.Errorf("db: rows of %s: %w", ins.table, err)
+		}
+		if err := s.queue(ctx, ins.many(nulls), cols); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// many is the statement for rows given as columns. A column of NULLs only has no type, so it is written out.
+func (ins *Insert) many(nulls string) *Stmt {
+	ins.mu.Lock()
+	defer ins.mu.Unlock()
+	if st := ins.byNulls[nulls]; st != nil {
+		return st
+	}
+	var list, args, names []string
+	for i := range ins.cols {
+		if nulls[i] == 'n' {
+			list = append(list, "NULL")
+			continue
+		}
+		name := "c" + strconv.Itoa(i+1)
+		list, names = append(list, name), append(names, name)
+		args = append(args, "$"+strconv.Itoa(len(args)+1))
+	}
+	text := ins.head() + " SELECT " + strings.Join(list, ", ") +
+		" FROM unnest(" + strings.Join(args, ", ") + ") AS r (" + strings.Join(names, ", ") + ")" + ins.tail()
+	st := &Stmt{postgres: text, params: len(args)}
+	if ins.byNulls == nil {
+		ins.byNulls = make(map[string]*Stmt)
+	}
+	ins.byNulls[nulls] = st
+	return st
+}
+
+// commit ends the transaction. It is durable when commit returns nil.
+func (s *pgSession) commit() error {
+	if err := s.free(); err != nil {
+		return err
+	}
+	if !s.begun {
+		return nil
+	}
+	s.raw("COMMIT")
+	if err := s.sync(); err != nil {
+		return err
+	}
+	if err := s.settle(1); err != nil {
+		return err
+	}
+	tag, err := s.finalTag()
+	if err == nil && tag.String() != "COMMIT" {
+		err = fmt.Errorf("db: PostgreSQL answered %s to COMMIT", tag.String())
+	}
+	return err
+}
+
+// rollback ends the transaction without effect. A connection that cannot is ended by the pool.
+func (s *pgSession) rollback() {
+	if !s.begun || s.conn.c.IsClosed() {
+		return
+	}
+	if s.rows != nil {
+		s.rows.discard()
+	}
+	s.failed = nil
+	s.raw("ROLLBACK")
+	if s.sync() != nil {
+		return
+	}
+	if s.settle(1) != nil { // something queued failed; the server skipped the ROLLBACK with the rest
+		s.failed = nil
+		s.raw("ROLLBACK")
+		if s.sync() != nil {
+			return
+		}
+	}
+	_, _ = s.finalTag()
+}
