@@ -1,0 +1,190 @@
+package auth
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Practice is one practice as everybody may know it.
+type Practice struct {
+	ID       db.PracticeID
+	Slug     string // its place in every URL; it never changes
+	Name     string
+	Settings Settings
+	Access   AccessState
+}
+
+// Settings of a practice's sessions.
+type Settings struct {
+	Idle     time.Duration // without activity, a session locks; default 15 minutes
+	Absolute time.Duration // a session ends, whatever happens; default 12 hours
+	MFA      bool          // a second factor is required; on by default
+}
+
+// The settings a practice begins with, and the widest it may choose (NIST SP 800-63B-4 §2.2.3 for AAL2: 24 hours,
+// 1 hour idle).
+const (
+	DefaultIdle     = 15 * time.Minute
+	DefaultAbsolute = 12 * time.Hour
+	maxIdle         = time.Hour
+	maxAbsolute     = 24 * time.Hour
+)
+
+var slugForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// reservedSlugs are first segments of URLs that are not practices.
+var reservedSlugs = []string{"healthz", "readyz", "metrics", "favicon", "robots", "well-known", "api", "static", "assets"}
+
+func checkSlug(slug string) error {
+	if len(slug) > 40 || !slugForm.MatchString(slug) || slices.Contains(reservedSlugs, slug) {
+		return fhir.Problem("value", "This short name cannot stand in web addresses.",
+			"Use 1 to 40 small letters, digits and single hyphens, beginning with a letter, and not a reserved word.")
+	}
+	return nil
+}
+
+// AddPractice makes a practice and returns its number. When it was interrupted, the same slug continues it.
+func (a *Auth) AddPractice(ctx context.Context, slug, name string) (db.PracticeID, error) {
+	if err := checkSlug(slug); err != nil {
+		return 0, err
+	}
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > 200 {
+		return 0, fhir.Problem("value", "A practice needs a name of at most 200 bytes.", "Give the name people know it by.")
+	}
+	existing, err := a.db.Practices(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var id db.PracticeID
+	err = a.db.Do(ctx, system("add practice"), func(tx *db.Tx) error {
+		var err error
+		id, err = beginPractice(ctx, tx, slug, name, existing)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := a.db.Create(ctx, id); err != nil {
+		return 0, err
+	}
+	by := SystemScope(id, "add practice")
+	e := audit.Event{Action: audit.ActionAdmin, Type: "Practice", ID: slug, Detail: "practice added"}
+	err = a.change(ctx, by, e, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, setPracticeState, 0, int64(id), stateActive)
+		return err
+	})
+	a.known.forget()
+	return id, err
+}
+
+// PracticeBySlug finds a practice; an Issue of code "not-found" when there is none.
+func (a *Auth) PracticeBySlug(ctx context.Context, slug string) (Practice, error) {
+	return a.findPractice(ctx, func(p Practice) bool { return p.Slug == slug })
+}
+
+// PracticeByID finds a practice by its number.
+func (a *Auth) PracticeByID(ctx context.Context, id db.PracticeID) (Practice, error) {
+	return a.findPractice(ctx, func(p Practice) bool { return p.ID == id })
+}
+
+func (a *Auth) findPractice(ctx context.Context, want func(Practice) bool) (Practice, error) {
+	all, err := a.Practices(ctx)
+	if err != nil {
+		return Practice{}, err
+	}
+	if i := slices.IndexFunc(all, want); i >= 0 {
+		return all[i], nil
+	}
+	return Practice{}, fhir.Problem("not-found", "There is no such practice here.", "Check the address.")
+}
+
+// Practices lists every practice in the order of their numbers. The slice is shared: do not change it.
+func (a *Auth) Practices(ctx context.Context) ([]Practice, error) {
+	return a.known.get(a, func() ([]Practice, error) {
+		var out []Practice
+		err := a.db.View(ctx, system("practices"), func(tx *db.Tx) error {
+			var err error
+			out, err = practices(ctx, tx)
+			return err
+		})
+		return out, err
+	})
+}
+
+// SetSettings changes how the sessions of the caller's practice behave.
+func (a *Auth) SetSettings(ctx context.Context, by db.Scope, s Settings) error {
+	if err := may(by, PracticeAdmin); err != nil {
+		return err
+	}
+	if err := a.recentIfStaff(by); err != nil {
+		return err
+	}
+	if s.Idle < time.Minute || s.Idle > maxIdle || s.Absolute < s.Idle || s.Absolute > maxAbsolute {
+		return fhir.Problem("value", "These times are outside what is safe.",
+			"Lock between 1 minute and 1 hour without activity, and end sessions after 24 hours at most.")
+	}
+	e := audit.Event{Action: audit.ActionAdmin, Type: "Setting", Detail: "session settings changed"}
+	defer a.forgetPractice(by.Practice())
+	return a.change(ctx, by, e, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, setPracticeSettings, 0, int64(by.Practice()),
+			int64(s.Idle/time.Second), int64(s.Absolute/time.Second), flag(s.MFA))
+		return err
+	})
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// forgetPractice drops what is cached about a practice and its sessions.
+func (a *Auth) forgetPractice(p db.PracticeID) {
+	a.known.forget()
+	a.sessions.forget(func(e *cached) bool { return e.practice.ID == p })
+}
+
+// fresh says whether something read at a time may still be used without asking the database: for ever on SQLite,
+// where this process makes every change, and for a second on PostgreSQL, where other processes do too. It is what
+// makes revocation take effect within a second on every node.
+func (a *Auth) fresh(read time.Time) bool {
+	return a.db.Engine() == db.SQLite || a.clock.Since(read) < time.Second
+}
+
+// practiceCache keeps the list of practices.
+type practiceCache struct {
+	mu   sync.Mutex
+	list []Practice
+	read time.Time
+	ok   bool
+}
+
+func (c *practiceCache) get(a *Auth, load func() ([]Practice, error)) ([]Practice, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ok && a.fresh(c.read) {
+		return c.list, nil
+	}
+	now := a.clock.Now()
+	list, err := load()
+	if err == nil {
+		c.list, c.read, c.ok = list, now, true
+	}
+	return list, err
+}
+
+func (c *practiceCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ok = false
+}

@@ -1,0 +1,381 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// SignInRequest is what somebody enters to sign in.
+type SignInRequest struct {
+	Practice   string // slug
+	Login      string
+	Password   string
+	Code       string // of the authenticator app, or a recovery code
+	Device     string // token of RememberDevice from the browser's cookie, or ""
+	RemoteAddr string
+	UserAgent  string
+}
+
+// refused is the one answer to a failed sign-in, whatever was wrong with it.
+func refused() *fhir.Issue {
+	return fhir.Problem("login", "This did not work.",
+		"Check login, password and code. A code works once; wait for the next one. Somebody who was invited sets a password first.")
+}
+
+// SignIn opens a session and returns its token, for a cookie. A failure is an Issue of code "login", the same for
+// an unknown login, a wrong password, a wrong or used code and somebody disabled; of code "throttled" with
+// [RetryAfter] when nothing was tried. A person who has no second factor yet gets a session in which they can do
+// nothing but set one up.
+func (a *Auth) SignIn(ctx context.Context, r SignInRequest) (token string, s Staff, err error) {
+	p, err := a.PracticeBySlug(ctx, r.Practice)
+	if err != nil {
+		p = Practice{} // nobody belongs to practice 0
+	}
+	at := attempt{practice: p, login: r.Login, device: r.Device, remote: r.RemoteAddr, agent: r.UserAgent,
+		password: r.Password, code: r.Code, second: true}
+	who, how, err := a.prove(ctx, &at)
+	if err != nil {
+		return "", Staff{}, err
+	}
+	return a.open(ctx, p, who, how, at.settle(who), r.RemoteAddr, r.UserAgent)
+}
+
+// open makes a session for a person who has proved to be themself. settle is what else belongs into the transaction
+// and may still refuse.
+func (a *Auth) open(ctx context.Context, p Practice, who person, how proof, settle func(context.Context, *db.Tx) error,
+	remote, agent string) (token string, s Staff, err error) {
+	var id SessionID
+	err = a.db.Do(ctx, system("sign in"), func(tx *db.Tx) error {
+		if err := settle(ctx, tx); err != nil {
+			return err
+		}
+		var err error
+		token, id, err = newSession(tx, p, who.id, how, remote, agent)
+		return err
+	})
+	if errors.Is(err, errSpent) {
+		return "", Staff{}, a.failed(ctx, p, who.id, remote, agent)
+	}
+	if err != nil {
+		return "", Staff{}, err
+	}
+	// The token opens nothing to anybody until the sign-in is on record.
+	e := audit.Event{Action: audit.ActionSignIn, Type: "Session", ID: id.String(),
+		Detail: how.String() + "; roles " + joinRoles(who.roles.list())}
+	if err := a.log.Seen(ctx, a.asPerson(p.ID, who.id, id, remote, agent), e); err != nil {
+		return "", Staff{}, err
+	}
+	s, _, err = a.Resume(ctx, p.Slug, token)
+	return token, s, err
+}
+
+// failed records a failed sign-in and returns the answer to it.
+func (a *Auth) failed(ctx context.Context, p Practice, user int64, remote, agent string) error {
+	if p.ID != 0 {
+		e := audit.Event{Action: audit.ActionSignInFailed, Type: "Session", Outcome: audit.OutcomeRefused}
+		if err := a.log.Seen(ctx, a.asPerson(p.ID, user, 0, remote, agent), e); err != nil {
+			return err
+		}
+	}
+	return refused()
+}
+
+// attempt is one try to prove who one is with a password.
+type attempt struct {
+	practice       Practice
+	login          string // or
+	user           int64
+	device         string
+	remote, agent  string
+	password, code string
+	second         bool // a second factor is asked for if the person has one
+
+	subjects []subject
+	step     int64 // of the code that was right, or
+	recovery bool  // a recovery code was
+}
+
+// errSpent says that a code was used by somebody else in the meantime.
+var errSpent = errors.New("auth: the code is spent")
+
+// prove checks password and code. It does the same work whether or not there is such a person: one transaction that
+// counts the attempt and reads, one password hash, one check of the code, and on failure one audit record.
+func (a *Auth) prove(ctx context.Context, at *attempt) (person, proof, error) {
+	var who person
+	var recovery int64
+	err := a.db.Do(ctx, system("prove"), func(tx *db.Tx) error {
+		var err error
+		if who, err = at.find(ctx, tx); err != nil {
+			return err
+		}
+		if at.subjects, err = at.counted(ctx, tx, who); err != nil {
+			return err
+		}
+		if err = count(ctx, tx, at.subjects); err != nil {
+			return err
+		}
+		recovery, err = recoveryThere(ctx, tx, who.id, at.code)
+		return err
+	})
+	var soon errTooSoon
+	if errors.As(err, &soon) {
+		return person{}, 0, soon.issue()
+	}
+	if err != nil {
+		return person{}, 0, err
+	}
+	right, err := a.hashes.matches(ctx, who.password, at.password)
+	if err != nil {
+		return person{}, 0, err
+	}
+	step := totpStepOf(who.secret, at.code, a.clock.Now())
+	how := proofPassword
+	switch {
+	case !who.active || at.practice.Access.Contract == ContractClosed:
+		right = false
+	case !at.second || !who.secondFactor():
+	case step > who.totpStep:
+		at.step, how = step, how|proofTOTP
+	case recovery > 0:
+		at.recovery, how = true, how|proofRecovery
+	default:
+		right = false
+	}
+	if !right {
+		a.dropDevice(ctx, at, who)
+		return person{}, 0, a.failed(ctx, at.practice, who.id, at.remote, at.agent)
+	}
+	return who, how, nil
+}
+
+// find reads the person the attempt is about; nobody is no error.
+func (at *attempt) find(ctx context.Context, tx *db.Tx) (person, error) {
+	if at.user != 0 {
+		return findPerson(ctx, tx, personOfID, at.practice.ID, at.user)
+	}
+	return findPerson(ctx, tx, personOfLogin, at.practice.ID, loginKey(tx.Keys(), at.login))
+}
+
+// counted is what the attempt counts against.
+func (at *attempt) counted(ctx context.Context, tx *db.Tx, who person) ([]subject, error) {
+	k := tx.Keys()
+	login := at.login
+	if at.user != 0 {
+		login = who.login
+	}
+	device := deviceHash(at.device)
+	known, err := deviceKnown(ctx, tx, who.id, device)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		return []subject{{kind: byDevice, key: k.Hash("throttle.device", userText(who.id), string(device[:]))}}, nil
+	}
+	prefix := addressPrefix(at.remote)
+	return []subject{
+		{kind: byPair, key: k.Hash("throttle.pair", foldLogin(login), prefix)},
+		{kind: byLogin, key: k.Hash("throttle.login", foldLogin(login))},
+		{kind: byAddress, key: k.Hash("throttle.address", prefix)},
+	}, nil
+}
+
+// settle is what a right attempt changes, in the transaction that uses it: the code is spent, the failures forgotten.
+// It fails with errSpent when the code was used a moment ago, or when credentials changed since they were compared.
+func (at *attempt) settle(who person) func(context.Context, *db.Tx) error {
+	return func(ctx context.Context, tx *db.Tx) error {
+		if at.step != 0 {
+			if n, err := tx.Exec(ctx, useStep, 0, who.id, at.step); err != nil {
+				return err
+			} else if n == 0 {
+				return errSpent
+			}
+		}
+		if at.recovery {
+			key := codeKey(tx.Keys(), who.id, kindRecovery, plainCode(at.code))
+			if n, err := tx.Exec(ctx, useCode, 0, who.id, kindRecovery, key, tx.NowMicro()); err != nil {
+				return err
+			} else if n == 0 {
+				return errSpent
+			}
+		}
+		now, err := findPerson(ctx, tx, personOfID, at.practice.ID, who.id)
+		if err != nil {
+			return err
+		}
+		if !now.active || now.password != who.password {
+			return errSpent
+		}
+		if device := deviceHash(at.device); len(at.subjects) == 1 { // the device is known
+			tx.Queue(useDevice, 0, who.id, device[:], tx.NowMicro())
+		}
+		return uncount(ctx, tx, at.subjects)
+	}
+}
+
+// UnlockRequest is what somebody enters to open their locked session again.
+type UnlockRequest struct {
+	Practice   string
+	Token      string // of the locked session
+	Password   string
+	Device     string
+	RemoteAddr string
+	UserAgent  string
+}
+
+// Unlock opens a locked session with the person's password and gives it a new token; the old one opens nothing any
+// more. The session had its second factor at sign-in, so one factor is enough (NIST SP 800-63B-4 §2.2.3).
+func (a *Auth) Unlock(ctx context.Context, r UnlockRequest) (token string, s Staff, err error) {
+	e, err := a.openSession(ctx, r.Practice, r.Token)
+	if err != nil {
+		return "", Staff{}, err
+	}
+	at := attempt{practice: e.practice, user: e.user, device: r.Device, remote: r.RemoteAddr, agent: r.UserAgent,
+		password: r.Password}
+	who, _, err := a.prove(ctx, &at)
+	if err != nil {
+		return "", Staff{}, err
+	}
+	return a.reopen(ctx, e, "password", at.settle(who), r.RemoteAddr, r.UserAgent)
+}
+
+// openSession finds a session that has neither ended nor expired, locked or not.
+func (a *Auth) openSession(ctx context.Context, slug, token string) (*cached, error) {
+	e, err := a.session(ctx, digest(token))
+	if err != nil {
+		return nil, err
+	}
+	if e.practice.Slug != slug || !a.clock.Now().Before(e.expires) {
+		return nil, signedOut()
+	}
+	return e, nil
+}
+
+// reopen gives a session a new token, unlocked.
+func (a *Auth) reopen(ctx context.Context, e *cached, how string, settle func(context.Context, *db.Tx) error,
+	remote, agent string) (token string, s Staff, err error) {
+	by := a.asPerson(e.practice.ID, e.user, e.id, remote, agent)
+	ev := audit.Event{Action: audit.ActionUnlock, Type: "Session", ID: e.id.String(), Detail: how}
+	err = a.change(ctx, by, ev, func(tx *db.Tx) error {
+		if err := settle(ctx, tx); err != nil {
+			return err
+		}
+		var err error
+		token, err = rotate(ctx, tx, e.token, e.proof)
+		return err
+	})
+	a.sessions.forget(func(c *cached) bool { return c.token == e.token })
+	if errors.Is(err, errSpent) {
+		return "", Staff{}, refused()
+	}
+	if err != nil {
+		return "", Staff{}, err
+	}
+	s, _, err = a.Resume(ctx, e.practice.Slug, token)
+	return token, s, err
+}
+
+// StepUpRequest is what somebody enters to prove again that it is them.
+type StepUpRequest struct {
+	Password   string
+	Code       string // asked for when the person has an authenticator app
+	Device     string
+	RemoteAddr string
+	UserAgent  string
+}
+
+// StepUp records that the person has just proved to be themself with every factor they have, for [Auth.Recent]. The
+// scope passed in is not changed; the next Resume knows.
+func (a *Auth) StepUp(ctx context.Context, s Staff, r StepUpRequest) error {
+	if !s.Valid() {
+		return db.ErrNoScope
+	}
+	p, err := a.PracticeByID(ctx, s.Practice())
+	if err != nil {
+		return err
+	}
+	at := attempt{practice: p, user: s.UserID(), device: r.Device, remote: r.RemoteAddr, agent: r.UserAgent,
+		password: r.Password, code: r.Code, second: true}
+	who, how, err := a.prove(ctx, &at)
+	if err != nil {
+		return err
+	}
+	return a.stepUp(ctx, s, how, at.settle(who))
+}
+
+func (a *Auth) stepUp(ctx context.Context, s Staff, how proof, settle func(context.Context, *db.Tx) error) error {
+	e := audit.Event{Action: audit.ActionStepUp, Type: "Session", ID: s.session.String(), Detail: how.String()}
+	defer a.forgetUser(s.UserID())
+	err := a.change(ctx, s, e, func(tx *db.Tx) error {
+		if err := settle(ctx, tx); err != nil {
+			return err
+		}
+		n, err := tx.Exec(ctx, proveSession, 0, s.UserID(), tx.NowMicro(), int64(s.session))
+		if err == nil && n == 0 {
+			err = signedOut()
+		}
+		return err
+	})
+	if errors.Is(err, errSpent) {
+		return refused()
+	}
+	return err
+}
+
+// DemoSignIn opens a session for a person of a demonstration without credentials. It is refused unless
+// Options.Demo is set.
+func (a *Auth) DemoSignIn(ctx context.Context, practice db.PracticeID, userID int64) (token string, s Staff, err error) {
+	if !a.options.Demo {
+		return "", Staff{}, forbidden()
+	}
+	p, err := a.PracticeByID(ctx, practice)
+	if err != nil {
+		return "", Staff{}, err
+	}
+	var who person
+	err = a.db.View(ctx, system("demo"), func(tx *db.Tx) error {
+		var err error
+		who, err = personByID(ctx, tx, practice, userID)
+		return err
+	})
+	if err != nil {
+		return "", Staff{}, err
+	}
+	return a.open(ctx, p, who, proofDemo, func(context.Context, *db.Tx) error { return nil }, "", "")
+}
+
+// DemoPeople lists whom DemoSignIn can sign in, by name. It is refused unless Options.Demo is set.
+func (a *Auth) DemoPeople(ctx context.Context, practice db.PracticeID) ([]User, error) {
+	if !a.options.Demo {
+		return nil, forbidden()
+	}
+	return a.users(ctx, practice)
+}
+
+// deviceHash is how device tokens are kept.
+func deviceHash(token string) [sha256.Size]byte { return digest("device|" + token) }
+
+// RememberDevice makes the browser known as the person's own and returns a token for a long-lived cookie: failures
+// of strangers then never slow its sign-ins. Only a session with every factor may ask.
+func (a *Auth) RememberDevice(ctx context.Context, s Staff, userAgent string) (string, error) {
+	if !s.Valid() || s.session == 0 {
+		return "", db.ErrNoScope
+	}
+	token := newToken()
+	e := audit.Event{Action: audit.ActionAdmin, Type: "Credential", Detail: "device remembered"}
+	err := a.change(ctx, s, e, func(tx *db.Tx) error {
+		return rememberDevice(ctx, tx, s, deviceHash(token), userAgent)
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// deviceFor is how long a device stays known without being used.
+const deviceFor = 90 * 24 * time.Hour
