@@ -29,6 +29,9 @@ func (x *extractor) convert(paramType string, n *fhirjson.Node, typ string) {
 	case "uri":
 		if s := n.Text(); n.Kind() == fhirjson.String && s != "" {
 			x.add(&Value{Kind: URI, Text: s})
+			if url, _, versioned := strings.Cut(s, "|"); versioned && typ == "canonical" {
+				x.add(&Value{Kind: URI, Text: url}) // a question without version means every version
+			}
 		}
 	case "special":
 		x.position(n)

@@ -38,7 +38,7 @@ func extractParam(p *Param, n *fhirjson.Node) []Value {
 type extractor struct {
 	resource *fhirjson.Node
 	out      []Value
-	from     int   // where the values of the current parameter or component begin
+	from     int // where the values of the current parameter or component begin
 	targets  []string
 	value    Value // what every value of the current parameter shares: Param, Part, Group
 }

@@ -1,0 +1,91 @@
+package fhirsearch
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"yarrow.health/internal/standards/fhir"
+)
+
+// controls are the parameters that steer a search instead of narrowing it.
+var controls = []string{"_count", "_elements", "_format", "_has", "_include", "_list", "_page", "_pretty", "_revinclude", "_sort", "_summary", "_total"}
+
+// unknownParam reports a parameter that the type does not have, with the likeliest ones meant.
+func unknownParam(resourceType, code string) *fhir.Issue {
+	shown := code
+	if len(shown) > 64 {
+		shown = shown[:64] + "…"
+	}
+	var codes []string
+	for _, p := range Params(resourceType) {
+		if p.plan != nil {
+			codes = append(codes, p.Code)
+		}
+	}
+	fix := "Valid are: " + strings.Join(codes, ", ") + "."
+	if near := nearest(code, append(codes, controls...)); len(near) > 0 {
+		fix = "Did you mean " + strings.Join(near, " or ") + "? " + fix
+	}
+	return fhir.Problem("not-supported", fmt.Sprintf("%s has no search parameter %q.", resourceType, shown), fix)
+}
+
+func nearestType(name string) string {
+	if near := nearest(name, fhir.ResourceTypes()); len(near) > 0 {
+		return "Did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return "Use a type such as Patient; names are case-sensitive."
+}
+
+// nearest returns up to three of names that are close to s, best first.
+func nearest(s string, names []string) []string {
+	if len(s) > 64 {
+		return nil
+	}
+	type scored struct {
+		name string
+		d    int
+	}
+	plain := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+	limit := max(1, len(plain)/3)
+	var found []scored
+	for _, n := range names {
+		d := distance(plain, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(n)))
+		if d <= limit {
+			found = append(found, scored{n, d})
+		}
+	}
+	sort.SliceStable(found, func(i, j int) bool { return found[i].d < found[j].d })
+	var out []string
+	for i := range found {
+		if i < 3 && found[i].d <= found[0].d+1 {
+			out = append(out, found[i].name)
+		}
+	}
+	return out
+}
+
+// distance is the number of letters to insert, delete, change or swap with a neighbour.
+func distance(a, b string) int {
+	prev2 := make([]int, len(b)+1)
+	prev := make([]int, len(b)+1)
+	row := make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], prev2[j-2]+1)
+			}
+		}
+		prev2, prev, row = prev, row, prev2
+	}
+	return prev[len(b)]
+}
