@@ -35,8 +35,8 @@ type DB struct {
 	clock   *clock.Clock
 	log     *slog.Logger
 
-	compiled           compileCache
-	doEntry, viewEntry uintptr // where the code of Do and View begins
+	compiled compileCache
+	inside   uintptr // where the code of transact begins
 }
 
 // backend is what an engine does for a DB.
@@ -53,11 +53,10 @@ type backend interface {
 // than this binary, and on PostgreSQL a role that row-level security does not bind or a table without its policy.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	d := &DB{
-		keys:      o.Keys,
-		clock:     o.Clock,
-		log:       o.Log,
-		doEntry:   reflect.ValueOf((*DB).Do).Pointer(),
-		viewEntry: reflect.ValueOf((*DB).View).Pointer(),
+		keys:   o.Keys,
+		clock:  o.Clock,
+		log:    o.Log,
+		inside: reflect.ValueOf((*DB).transact).Pointer(),
 	}
 	if d.clock == nil || d.keys == nil {
 		return nil, errors.New("db: Open needs Keys and Clock")
@@ -112,15 +111,11 @@ func (d *DB) Create(ctx context.Context, id PracticeID) error {
 // On SQLite transactions of a practice run one after another and share a commit. On PostgreSQL they run side by
 // side at READ COMMITTED: a check that must still hold at the commit belongs into the writing statement, or behind
 // a row written first.
-//
-//go:noinline
 func (d *DB) Do(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
 	return d.run(ctx, s, fn, true)
 }
 
 // View runs fn in a read-only transaction that sees one state of the practice.
-//
-//go:noinline
 func (d *DB) View(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
 	return d.run(ctx, s, fn, false)
 }
@@ -140,16 +135,23 @@ func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write bool
 		return err
 	}
 	tx := &Tx{db: d, scope: s, keys: k, write: write}
-	if !write {
-		return d.backend.view(ctx, tx, fn)
-	}
-	if err := d.backend.do(ctx, tx, fn); err != nil {
+	if err := d.transact(ctx, tx, fn); err != nil {
 		return err
 	}
 	for _, hook := range tx.commit {
 		hook()
 	}
 	return nil
+}
+
+// transact has the engine run fn. nested looks for it on the stack, so it must not be inlined.
+//
+//go:noinline
+func (d *DB) transact(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
+	if tx.write {
+		return d.backend.do(ctx, tx, fn)
+	}
+	return d.backend.view(ctx, tx, fn)
 }
 
 // Close waits for running transactions and closes everything.
@@ -171,15 +173,15 @@ func (tx *Tx) finish(err error) error {
 	return err
 }
 
-// nested says whether this goroutine is already inside Do or View. A nested Do would wait for itself on SQLite,
+// nested says whether this goroutine is already inside the fn of a Do or View. A nested Do would wait for itself on SQLite,
 // and on PostgreSQL could empty the pool so that every request waits for every other.
 //
 // fn always runs on its caller's goroutine, so the stack tells.
 func (d *DB) nested() bool {
 	var pcs [96]uintptr
-	n := runtime.Callers(4, pcs[:]) // past Callers, nested, run and this very Do or View
+	n := runtime.Callers(3, pcs[:]) // past Callers, nested and run
 	for _, pc := range pcs[:n] {
-		if f := runtime.FuncForPC(pc - 1); f != nil && (f.Entry() == d.doEntry || f.Entry() == d.viewEntry) {
+		if f := runtime.FuncForPC(pc - 1); f != nil && f.Entry() == d.inside {
 			return true
 		}
 	}
