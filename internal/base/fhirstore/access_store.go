@@ -1,0 +1,97 @@
+package fhirstore
+
+import (
+	"context"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// kernel is the access of one transaction's scope in the store's terms. Every read and every write asks it.
+type kernel struct {
+	auth.Access
+	k       keyspace
+	patient string // id of the compartment's patient, "" for no limit
+	idh     int64  // its hash
+	closed  bool   // a compartment that is not a patient's: nothing is seen
+}
+
+func kernelOf(tx *db.Tx) kernel {
+	a := kernel{Access: auth.AccessOf(tx.Scope()), k: keyspaceOf(tx.Keys())}
+	if a.Compartment != "" {
+		typ, id, ok := strings.Cut(a.Compartment, "/")
+		a.closed = !ok || typ != "Patient" || id == ""
+		a.patient, a.idh = id, a.k.id("Patient", id)
+	}
+	return a
+}
+
+// may refuses an interaction the scope has with no resource of the type.
+func (a *kernel) may(typ string, b auth.Bits) error {
+	if typeCode(typ) == 0 {
+		return fhir.Problem("not-supported", "This is not a resource type of FHIR R4.", "Check the spelling; types start with a capital letter.")
+	}
+	if a.closed || !a.Allows(typ, b) {
+		return fhir.Problem("forbidden", "You may not do this with "+typ+" resources.",
+			"Ask an administrator of the practice for the permission.")
+	}
+	return nil
+}
+
+// confined says whether resources of the type are limited to the scope's compartment.
+func (a *kernel) confined(typ string) bool { return a.patient != "" && !sharedTypes[typ] }
+
+// sees says whether the scope sees an existing row of a type it may read.
+func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row) (bool, error) {
+	if a.closed || r.labels&a.Forbidden != 0 {
+		return false, nil
+	}
+	typ := typeName(r.typ)
+	if !a.confined(typ) || r.patient == a.idh || (typ == "Patient" && r.idh == a.idh) {
+		return true, nil
+	}
+	rows, err := tx.Query(ctx, selectExtraPatient, int64(tx.Practice()), a.k.patient(typ, a.patient), r.date, r.rid)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	return rows.Next(), rows.Err()
+}
+
+// holds says whether the scope would see a resource with these index rows, so that nobody writes what they
+// could not read back.
+func (a *kernel) holds(typ string, x *indexed) bool {
+	if a.closed || x.labels&a.Forbidden != 0 {
+		return false
+	}
+	if !a.confined(typ) || x.patient == a.idh {
+		return true
+	}
+	extra := a.k.patient(typ, a.patient)
+	for _, h := range x.keys.hashes {
+		if h == extra {
+			return true
+		}
+	}
+	return false
+}
+
+// where appends the kernel's condition on table alias r of a type to a query. It is called for every table
+// of resources in every search.
+func (a *kernel) where(q *sqlText, alias, typ string) {
+	if a.Forbidden != 0 {
+		q.add(" AND (", alias, ".labels & ", q.arg(a.Forbidden), ") = 0")
+	}
+	if a.confined(typ) {
+		q.add(" AND (", alias, ".patient = ", q.arg(a.idh),
+			" OR EXISTS (SELECT 1 FROM hkey c WHERE c.practice_id = $1 AND c.h = ", q.arg(a.k.patient(typ, a.patient)),
+			" AND c.d = ", alias, ".date AND c.rid = ", alias, ".rid))")
+	}
+}
+
+// notFound is the one answer for what does not exist and for what the scope may not see.
+func notFound(typ string) *fhir.Issue {
+	return fhir.Problem("not-found", "There is no such "+typ+", or you may not see it.", "Check the id.")
+}

@@ -1,0 +1,94 @@
+package fhirstore
+
+import (
+	"context"
+	"sync"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+)
+
+var (
+	selectChanges = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.seq > $2
+		ORDER BY r.seq LIMIT $3`)
+	selectLastSeq = db.SQL(`SELECT seq FROM fhir_counter WHERE practice_id = $1`)
+)
+
+// Changes returns the resources that changed after a sequence number, in the order of their last change,
+// and the number to go on from. Each resource comes with its current version only; a deleted one has
+// Deleted set. A listener that keeps the number misses nothing. Only System scopes and others that may
+// read a type see its changes; the number moves on over the rest.
+func (s *Store) Changes(ctx context.Context, tx *db.Tx, after int64, limit int) (changed []*Resource, next int64, err error) {
+	a := kernelOf(tx)
+	rows, err := scanRows(tx.Query(ctx, selectChanges, int64(tx.Practice()), after, int64(min(max(limit, 1), 10000))))
+	if err != nil {
+		return nil, after, err
+	}
+	next = after
+	for _, r := range rows {
+		next = r.seq
+		if a.may(typeName(r.typ), auth.CanRead) != nil {
+			continue
+		}
+		if seen, err := a.sees(ctx, tx, r); err != nil {
+			return nil, after, err
+		} else if !seen {
+			continue
+		}
+		res, err := s.resource(tx, r)
+		if err != nil {
+			return nil, after, err
+		}
+		changed = append(changed, res)
+	}
+	return changed, next, nil
+}
+
+// LastChange is the sequence number of the practice's latest write, 0 before the first.
+func (s *Store) LastChange(ctx context.Context, tx *db.Tx) (int64, error) {
+	var seq int64
+	err := tx.QueryRow(ctx, selectLastSeq, int64(tx.Practice())).Scan(&seq)
+	if err == db.ErrNoRows {
+		return 0, nil
+	}
+	return seq, err
+}
+
+// bells wake those who wait for changes of a practice in this process.
+type bells struct {
+	mu sync.Mutex
+	by map[db.PracticeID]map[chan struct{}]bool
+}
+
+// Subscribe returns a channel that receives after commits to the practice in this process; several commits
+// may ring once. It says only that something changed: read Changes for what. stop ends it. Writers in other
+// processes do not ring, so a listener also looks from time to time.
+func (s *Store) Subscribe(practice db.PracticeID) (changed <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	b := &s.bells
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by == nil {
+		b.by = map[db.PracticeID]map[chan struct{}]bool{}
+	}
+	if b.by[practice] == nil {
+		b.by[practice] = map[chan struct{}]bool{}
+	}
+	b.by[practice][c] = true
+	return c, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.by[practice], c)
+	}
+}
+
+func (b *bells) ring(practice db.PracticeID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.by[practice] {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package fhirstore
+
+import (
+	"math"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// indexed is everything a resource row and its index rows say about a body.
+type indexed struct {
+	keys      rowKeys
+	span      int64
+	facet     int64
+	patient   int64 // idh of the first patient whose compartment it is in
+	patientID string
+	encounter int64
+	labels    int64
+}
+
+// Values of the column span that are not a length.
+const (
+	spanOpen    = -1 // no end
+	spanSeveral = -2 // several dates
+)
+
+// The widest dates that are stored; open ends are cut to them so that sums stay within int64.
+const (
+	minDate = math.MinInt64 / 4
+	maxDate = math.MaxInt64 / 4
+)
+
+// wordLengths are the lengths in characters at which the beginning of a word gets a row.
+var wordLengths = [...]int{1, 2, 3, 5, 8}
+
+// index computes the rows of a resource from its search values.
+func index(k keyspace, typ, id string, values []fhirsearch.Value, labels int64) indexed {
+	p := planOf(typ)
+	out := indexed{labels: labels}
+	x := indexer{k: k, p: p, out: &out}
+	if typ == "Patient" {
+		x.addPatient(id)
+	}
+	for i := range values {
+		x.add(&values[i])
+	}
+	x.pairs(values)
+	x.numbersByCode(values)
+	if x.dates > 0 {
+		out.keys.date = x.low
+		switch {
+		case x.dates > 1:
+			out.span = spanSeveral
+		case x.high >= maxDate:
+			out.span = spanOpen
+		default:
+			out.span = x.high - x.low
+		}
+	}
+	out.keys.normal()
+	return out
+}
+
+type indexer struct {
+	k         keyspace
+	p         *plan
+	out       *indexed
+	patients  []string
+	dates     int
+	low, high int64
+}
+
+func (x *indexer) key(h int64) { x.out.keys.hashes = append(x.out.keys.hashes, h) }
+
+func (x *indexer) add(v *fhirsearch.Value) {
+	if v.Part != "" {
+		return // see numbersByCode
+	}
+	pp, ok := x.p.params[v.Param]
+	if !ok && v.Param != "_tag" && v.Param != "_security" && v.Param != "_source" && v.Param != "_profile" {
+		return
+	}
+	switch v.Kind {
+	case fhirsearch.Token:
+		x.token(v, pp)
+	case fhirsearch.Reference:
+		x.reference(v, pp)
+	case fhirsearch.URI:
+		x.text(v.Param, v.Text, pp)
+	case fhirsearch.String:
+		if v.Modifier == "" && pp.mode == byKey {
+			x.words(v.Param, v.Text)
+		}
+	case fhirsearch.Date:
+		x.date(v, pp)
+	case fhirsearch.Number, fhirsearch.Quantity:
+		if pp.mode == byKey {
+			x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.span(x.p.typ, v.Param), ordered(v.NumLow), ordered(v.NumHigh)})
+		}
+	}
+}
+
+func (x *indexer) token(v *fhirsearch.Value, pp paramPlan) {
+	switch v.Modifier {
+	case "":
+		if v.Code != "" {
+			x.text(v.Param, v.Code, pp)
+		}
+	case "of-type":
+		if x.p.typ == "Patient" {
+			x.key(x.k.ofType(x.p.typ, v.Param, v.Text))
+		}
+	}
+}
+
+// text adds a value compared for equality in the parameter's mode.
+func (x *indexer) text(param, value string, pp paramPlan) {
+	if param == "_profile" {
+		pp.mode = byFacet
+	}
+	switch pp.mode {
+	case byFacet, byRare:
+		x.out.facet |= x.k.facetBits(x.p.typ, param, value)
+		if pp.mode == byFacet || pp.everyday[value] {
+			return
+		}
+		x.key(x.k.token(x.p.typ, param, value))
+	case byKey:
+		if pp.kind == "uri" || param == "_source" {
+			x.key(x.k.uri(x.p.typ, param, value))
+		} else {
+			x.key(x.k.token(x.p.typ, param, value))
+		}
+	}
+}
+
+func (x *indexer) reference(v *fhirsearch.Value, pp paramPlan) {
+	if v.Modifier != "" {
+		return
+	}
+	if v.RefID == "" {
+		if v.RefURL != "" && !strings.HasPrefix(v.RefURL, "#") && pp.mode == byKey {
+			x.key(x.k.reference(x.p.typ, v.Param, v.RefURL))
+		}
+		return
+	}
+	if v.RefType == "Patient" && x.p.inPatient[v.Param] {
+		x.addPatient(v.RefID)
+		return
+	}
+	if v.Param == x.p.encounter && v.RefType == "Encounter" && x.out.encounter == 0 {
+		x.out.encounter = x.k.id("Encounter", v.RefID)
+	}
+	if pp.mode == byKey {
+		x.key(x.k.reference(x.p.typ, v.Param, v.RefType+"/"+v.RefID))
+	}
+}
+
+func (x *indexer) addPatient(id string) {
+	for _, p := range x.patients {
+		if p == id {
+			return
+		}
+	}
+	x.patients = append(x.patients, id)
+	if len(x.patients) == 1 {
+		x.out.patient, x.out.patientID = x.k.id("Patient", id), id
+	}
+	if x.p.typ != "Patient" || len(x.patients) > 1 {
+		x.key(x.k.patient(x.p.typ, id))
+	}
+}
+
+func (x *indexer) words(param, text string) {
+	for _, w := range fhirsearch.Words(text) {
+		eachPrefix(w, func(prefix string) { x.key(x.k.word(x.p.typ, param, prefix)) })
+	}
+}
+
+// eachPrefix calls fn with the beginnings of a folded word that have rows.
+func eachPrefix(w string, fn func(string)) {
+	n, next := 0, 0
+	for i := range w {
+		if next < len(wordLengths) && n == wordLengths[next] {
+			fn(w[:i])
+			next++
+		}
+		n++
+	}
+	if next < len(wordLengths) && n == wordLengths[next] {
+		fn(w)
+	}
+}
+
+// wordKey returns the longest beginning of a searched word that has a row, "" when the word is too short.
+func wordKey(w string) (prefix string) {
+	eachPrefix(w, func(p string) { prefix = p })
+	return prefix
+}
+
+func (x *indexer) date(v *fhirsearch.Value, pp paramPlan) {
+	low, high := max(v.Low, minDate), min(v.High, maxDate)
+	switch pp.mode {
+	case byDate:
+		if x.dates == 0 || low < x.low {
+			x.low = low
+		}
+		if x.dates == 0 || high > x.high {
+			x.high = high
+		}
+		x.dates++
+	case byKey:
+		x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.span(x.p.typ, v.Param), low, high})
+	}
+}
+
+// pairs adds the rows of patient and code.
+func (x *indexer) pairs(values []fhirsearch.Value) {
+	param := pairTypes[x.p.typ]
+	if param == "" {
+		return
+	}
+	for i := range values {
+		v := &values[i]
+		if v.Param != param || v.Kind != fhirsearch.Token || v.Modifier != "" || v.Part != "" || v.Code == "" {
+			continue
+		}
+		for _, patient := range x.patients {
+			x.key(x.k.patientCode(x.p.typ, patient, v.Code))
+		}
+	}
+}
+
+// numbersByCode adds the numbers of an Observation under the codes they belong to.
+func (x *indexer) numbersByCode(values []fhirsearch.Value) {
+	if x.p.typ != "Observation" {
+		return
+	}
+	for i := range values {
+		q := &values[i]
+		if q.Part == "" || q.Kind != fhirsearch.Quantity || (q.Param != "code-value-quantity" && q.Param != "component-code-value-quantity") {
+			continue
+		}
+		for j := range values {
+			c := &values[j]
+			if c.Param == q.Param && c.Group == q.Group && c.Kind == fhirsearch.Token && c.Modifier == "" && c.Code != "" {
+				x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.codeValue(x.p.typ, c.Code), ordered(q.NumLow), ordered(q.NumHigh)})
+			}
+		}
+	}
+}
+
+// labelsOf is the label mask of meta.security.
+func labelsOf(n *fhirjson.Node) (mask int64) {
+	for _, c := range n.Get("meta").Get("security").Items() {
+		mask |= auth.LabelOf(c.Get("system").Text(), c.Get("code").Text())
+	}
+	return mask
+}

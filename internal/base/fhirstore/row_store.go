@@ -1,0 +1,102 @@
+package fhirstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"yarrow.health/internal/base/db"
+)
+
+// row is a row of table resource without its index keys.
+type row struct {
+	rid, idh, version, seq int64
+	date, span             int64
+	patient, labels        int64
+	typ                    int16
+	deleted                bool
+	sealed                 []byte
+}
+
+// rowColumns are the columns scan expects, of table alias r.
+const rowColumns = `r.rid, r.idh, r.version, r.seq, r.date, r.span, r.patient, r.labels, r.type, r.deleted, r.body`
+
+type scanner interface{ Scan(dest ...any) error }
+
+func (r *row) scan(s scanner) error {
+	var typ, deleted int64
+	err := s.Scan(&r.rid, &r.idh, &r.version, &r.seq, &r.date, &r.span, &r.patient, &r.labels, &typ, &deleted, &r.sealed)
+	r.typ, r.deleted = int16(typ), deleted != 0
+	return err
+}
+
+func (r *row) bound(p db.PracticeID) bodyRow {
+	return bodyRow{practice: p, typ: r.typ, idh: r.idh, version: r.version, seq: r.seq, labels: r.labels, deleted: r.deleted}
+}
+
+// open decodes the row's body, through the cache.
+func (s *Store) open(tx *db.Tx, r *row) (*decoded, error) {
+	key := bodyKey{int64(tx.Practice()), r.rid, r.version, r.seq, r.labels}
+	if d := s.cache.get(key); d != nil {
+		return d, nil
+	}
+	d, err := openBody(&s.z, tx.Keys(), r.bound(tx.Practice()), r.sealed)
+	if err != nil {
+		return nil, err
+	}
+	if !r.deleted {
+		s.cache.put(key, d)
+	}
+	return d, nil
+}
+
+// resource decodes a row for a reader.
+func (s *Store) resource(tx *db.Tx, r *row) (*Resource, error) {
+	d, err := s.open(tx, r)
+	if err != nil {
+		return nil, damagedIssue(typeName(r.typ), err)
+	}
+	out := &Resource{Type: d.typ, ID: d.id, Version: r.version, Updated: time.UnixMicro(r.seq).UTC(), Deleted: r.deleted,
+		Labels: r.labels, body: d}
+	if !r.deleted {
+		out.Raw = d.raw(r.version, r.seq)
+	}
+	return out, nil
+}
+
+var (
+	selectByID = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh = $2`)
+
+	selectByIDs = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`)
+
+	selectExtraPatient = db.SQL(`SELECT 1 FROM hkey k WHERE k.practice_id = $1 AND k.h = $2 AND k.d = $3 AND k.rid = $4`)
+)
+
+// byID reads the current row of a resource whoever asks; nil when there is none.
+func byID(ctx context.Context, tx *db.Tx, idh int64) (*row, error) {
+	var r row
+	err := r.scan(tx.QueryRow(ctx, selectByID, int64(tx.Practice()), idh))
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+func scanRows(rows *db.Rows, err error) ([]*row, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*row
+	for rows.Next() {
+		r := &row{}
+		if err := r.scan(rows); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}

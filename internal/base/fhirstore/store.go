@@ -1,0 +1,94 @@
+package fhirstore
+
+import (
+	"context"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// Store keeps the resources of all practices of one DB. It is safe for concurrent use.
+type Store struct {
+	db    *db.DB
+	log   *audit.Log
+	z     zcodec
+	cache bodyCache
+	bells bells
+}
+
+// New returns the store over d. Every write is recorded in log, in the transaction of the write.
+func New(d *db.DB, log *audit.Log) *Store {
+	return &Store{db: d, log: log, cache: bodyCache{limit: 16 << 20}}
+}
+
+// Resource is one version of a resource.
+type Resource struct {
+	Type, ID string
+	Version  int64
+	Updated  time.Time // UTC, to the microsecond; distinct for every write of a practice
+	Deleted  bool      // Raw is then nil
+	Raw      []byte    // JSON with meta.versionId and meta.lastUpdated
+	Labels   int64     // auth.Label bits of meta.security
+
+	body *decoded
+	node *fhirjson.Node
+}
+
+// Reference is "Type/id".
+func (r *Resource) Reference() string { return r.Type + "/" + r.ID }
+
+// Node is the parsed resource; nil for a deleted one. It may be shared and must not be changed: Clone it.
+func (r *Resource) Node() *fhirjson.Node {
+	if r.node == nil && r.Raw != nil {
+		// What the store wrote parses: the limits here only guard against a fault of our own.
+		r.node, _ = fhirjson.Parse(r.Raw, fhirjson.Limits{Bytes: maxBody})
+	}
+	return r.node
+}
+
+// Get decodes a resource into one of the structs of package fhir.
+func Get[T any](r *Resource) (T, error) {
+	var v T
+	err := fhir.Decode(r.Raw, &v)
+	return v, err
+}
+
+// Page is one page of a search.
+type Page struct {
+	Resources []*Resource
+	Included  []*Resource // through _include and _revinclude, without those in Resources
+	Total     int         // -1 when not asked for
+	Next      string      // sealed cursor of the next page, "" on the last
+}
+
+// Find returns the resources of a type that answer simple clauses, given as alternating search parameter
+// and value: Find(ctx, tx, "Observation", "patient", "Patient/x", "code", "8480-6"). It returns all of them,
+// newest first, up to findLimit, beyond which it fails rather than cut.
+func (s *Store) Find(ctx context.Context, tx *db.Tx, typ string, params ...string) ([]*Resource, error) {
+	if len(params)%2 != 0 {
+		return nil, fhir.Problem("exception", "A search has a parameter without a value.", "Report this fault of the program.")
+	}
+	form := map[string][]string{}
+	for i := 0; i < len(params); i += 2 {
+		form[params[i]] = append(form[params[i]], params[i+1])
+	}
+	q, issues := fhirsearch.ParseQuery(typ, form)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	q.Count = findLimit
+	page, err := s.Search(ctx, tx, q)
+	if err != nil {
+		return nil, err
+	}
+	if page.Next != "" {
+		return nil, fhir.Problem("too-costly", "A search gives more than 10,000 resources.", "Narrow it, or page through Search.")
+	}
+	return page.Resources, nil
+}
+
+const findLimit = 10000

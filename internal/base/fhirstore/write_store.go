@@ -1,0 +1,349 @@
+package fhirstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// change is one write. Exactly one of create, update and delete is meant by its kind.
+type change struct {
+	kind      changeKind
+	p         *Prepared // nil for a deletion
+	typ, id   string
+	ifVersion int64 // 0: any
+	// skipSame leaves a resource alone whose content would not change.
+	skipSame bool
+}
+
+type changeKind uint8
+
+const (
+	creating changeKind = iota
+	updating            // creates when there is none
+	deleting
+)
+
+func (c *change) bits() auth.Bits {
+	switch c.kind {
+	case creating:
+		return auth.CanCreate
+	case updating:
+		return auth.CanUpdate
+	}
+	return auth.CanDelete
+}
+
+// Create writes a new resource under the id of p. It refuses an id that is taken.
+func (s *Store) Create(ctx context.Context, tx *db.Tx, p *Prepared) (*Resource, error) {
+	return s.one(ctx, tx, change{kind: creating, p: p, typ: p.Type, id: p.ID})
+}
+
+// Update writes a new version. With ifVersion the current version must be that one; the conflict Issue
+// otherwise names the current version. A resource that does not exist is created when ifVersion is 0.
+func (s *Store) Update(ctx context.Context, tx *db.Tx, p *Prepared, ifVersion int64) (*Resource, error) {
+	return s.one(ctx, tx, change{kind: updating, p: p, typ: p.Type, id: p.ID, ifVersion: ifVersion})
+}
+
+// Delete marks a resource deleted: it disappears from reads and searches, its history stays.
+func (s *Store) Delete(ctx context.Context, tx *db.Tx, typ, id string, ifVersion int64) error {
+	_, err := s.one(ctx, tx, change{kind: deleting, typ: typ, id: id, ifVersion: ifVersion})
+	return err
+}
+
+func (s *Store) one(ctx context.Context, tx *db.Tx, c change) (*Resource, error) {
+	done, err := s.write(ctx, tx, []change{c}, auditEach)
+	if err != nil {
+		return nil, err
+	}
+	return done[0].resource, nil
+}
+
+// written is what became of a change.
+type written struct {
+	resource *Resource
+	created  bool
+	same     bool // skipSame found nothing to do
+}
+
+// auditMode says how writes appear in the audit.
+type auditMode uint8
+
+const (
+	auditEach  auditMode = iota // an event per resource
+	auditBatch                  // import: an event per patient with links to the resources
+)
+
+// write applies changes in order. No two of them may be about the same resource; see waves.
+func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode auditMode) ([]written, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	w := writer{s: s, tx: tx, a: kernelOf(tx), author: keyspaceOf(tx.Keys()).ref(tx.Scope().Actor().FHIR), mode: mode}
+	for i := range changes {
+		if err := w.a.may(changes[i].typ, changes[i].bits()); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.take(ctx, int64(len(changes))); err != nil {
+		return nil, err
+	}
+	if err := w.load(ctx, changes); err != nil {
+		return nil, err
+	}
+	out := make([]written, len(changes))
+	for i := range changes {
+		var err error
+		if out[i], err = w.apply(ctx, &changes[i]); err != nil {
+			return nil, err
+		}
+	}
+	w.flush()
+	return out, nil
+}
+
+// writer gathers the rows of one write call.
+type writer struct {
+	s      *Store
+	tx     *db.Tx
+	a      kernel
+	author int64
+	mode   auditMode
+
+	rid, seq int64 // last used
+	current  map[int64]*stored
+
+	resources, history, hashes, spans [][]any
+	events                            []audit.Event
+	batches                           map[string]*audit.Event
+}
+
+// stored is the current row of a resource that is about to change.
+type stored struct {
+	row
+	author int64
+	keys   []byte
+}
+
+var (
+	takeNumbers = db.SQL(`UPDATE fhir_counter SET rid = rid + $2,
+		seq = CASE WHEN seq < $3 THEN $3 ELSE seq END + $2 WHERE practice_id = $1 RETURNING rid, seq`)
+	firstNumbers = db.SQL(`INSERT INTO fhir_counter (practice_id, rid, seq) VALUES ($1, 0, 0) ON CONFLICT (practice_id) DO NOTHING`)
+
+	selectStored = db.SQL(`SELECT ` + rowColumns + `, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`)
+
+	insertResource = db.InsertInto("resource", "practice_id", "rid", "idh", "version", "seq", "date", "span", "facet",
+		"patient", "encounter", "author", "labels", "type", "deleted", "idx_keys", "body")
+	insertHistory = db.InsertInto("history", "practice_id", "rid", "version", "seq", "author", "labels", "deleted", "body")
+	insertHash    = db.InsertInto("hkey", "practice_id", "h", "d", "rid")
+	insertSpan    = db.InsertInto("rkey", "practice_id", "p", "lo", "hi", "rid")
+
+	updateResource = db.SQL(`UPDATE resource SET version = $3, seq = $4, date = $5, span = $6, facet = $7, patient = $8,
+		encounter = $9, author = $10, labels = $11, deleted = $12, idx_keys = $13, body = $14
+		WHERE practice_id = $1 AND rid = $2`)
+	deleteHash = db.SQL(`DELETE FROM hkey WHERE practice_id = $1 AND h = $2 AND d = $3 AND rid = $4`)
+	deleteSpan = db.SQL(`DELETE FROM rkey WHERE practice_id = $1 AND p = $2 AND lo = $3 AND hi = $4 AND rid = $5`)
+)
+
+// take reserves n rids and n seqs. The counter row is locked until the commit, so on PostgreSQL, too, the
+// writers of a practice commit in the order of their seqs and see each other's rows.
+func (w *writer) take(ctx context.Context, n int64) error {
+	scan := func() error {
+		return w.tx.QueryRow(ctx, takeNumbers, int64(w.tx.Practice()), n, w.tx.NowMicro()).Scan(&w.rid, &w.seq)
+	}
+	err := scan()
+	if err == db.ErrNoRows {
+		if _, err = w.tx.Exec(ctx, firstNumbers, int64(w.tx.Practice())); err == nil {
+			err = scan()
+		}
+	}
+	w.rid -= n
+	w.seq -= n
+	return err
+}
+
+// load reads the rows of the resources that may already exist.
+func (w *writer) load(ctx context.Context, changes []change) error {
+	w.current = map[int64]*stored{}
+	var ids []int64
+	for i := range changes {
+		if c := &changes[i]; c.p == nil || !c.p.fresh {
+			ids = append(ids, w.a.k.id(c.typ, c.id))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := w.tx.Query(ctx, selectStored, int64(w.tx.Practice()), ids)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c := &stored{}
+		var typ, deleted int64
+		if err := rows.Scan(&c.rid, &c.idh, &c.version, &c.seq, &c.date, &c.span, &c.patient, &c.labels, &typ, &deleted,
+			&c.sealed, &c.author, &c.keys); err != nil {
+			return err
+		}
+		c.typ, c.deleted = int16(typ), deleted != 0
+		w.current[c.idh] = c
+	}
+	return rows.Err()
+}
+
+// apply checks one change against the current row and gathers its rows.
+func (w *writer) apply(ctx context.Context, c *change) (written, error) {
+	idh := w.a.k.id(c.typ, c.id)
+	cur := w.current[idh]
+	if cur != nil && !cur.deleted {
+		seen, err := w.a.sees(ctx, w.tx, &cur.row)
+		if err != nil {
+			return written{}, err
+		}
+		if !seen {
+			return written{}, notFound(c.typ)
+		}
+	}
+	if err := w.precondition(c, cur); err != nil {
+		return written{}, err
+	}
+	if c.kind == deleting {
+		if cur == nil || cur.deleted {
+			return written{same: true, resource: &Resource{Type: c.typ, ID: c.id, Deleted: true}}, nil
+		}
+		x := &indexed{keys: rowKeys{date: cur.date}, span: cur.span, labels: cur.labels, patient: cur.patient,
+			patientID: w.s.patientOf(w.tx, &cur.row)}
+		return w.put(c, idh, cur, x, tombstone(c.id)), nil
+	}
+	x := c.p.index(w.tx.Keys())
+	if !w.a.holds(c.typ, x) {
+		return written{}, fhir.Problem("forbidden", "You may not write a "+c.typ+" that you could not read.",
+			"Check the patient it is about and its security labels.")
+	}
+	if c.skipSame && cur != nil && !cur.deleted {
+		old, err := w.s.open(w.tx, &cur.row)
+		if err == nil && old.same(c.p.body) {
+			r, err := w.s.resource(w.tx, &cur.row)
+			return written{resource: r, same: true}, err
+		}
+	}
+	return w.put(c, idh, cur, x, c.p.packed), nil
+}
+
+// patientOf is the id of the patient whose record a stored resource is in, for the audit of its deletion; ""
+// when the body does not open, which must not keep it from being deleted.
+func (s *Store) patientOf(tx *db.Tx, r *row) string {
+	res, err := s.resource(tx, r)
+	if err != nil {
+		return ""
+	}
+	values, err := fhirsearch.Extract(res.Type, res.Node())
+	if err != nil {
+		return ""
+	}
+	return index(keyspaceOf(tx.Keys()), res.Type, res.ID, values, r.labels).patientID
+}
+
+func (w *writer) precondition(c *change, cur *stored) error {
+	switch {
+	case c.kind == creating && cur != nil && !cur.deleted:
+		return fhir.Problem("conflict", "There is already a "+c.typ+" with this id.", "Update it, or create it without an id.")
+	case c.ifVersion == 0:
+		return nil
+	case cur == nil:
+		return notFound(c.typ)
+	case cur.version != c.ifVersion:
+		return fhir.Problem("conflict", fmt.Sprintf("This %s was changed meanwhile: you worked on version %d, the current version is %d.",
+			c.typ, c.ifVersion, cur.version), "Read version "+strconv.FormatInt(cur.version, 10)+", bring your change into it and save again.")
+	}
+	return nil
+}
+
+// put gathers the rows of one new version.
+func (w *writer) put(c *change, idh int64, cur *stored, x *indexed, packed []byte) written {
+	practice := w.tx.Practice()
+	w.seq++
+	b := bodyRow{practice: practice, typ: typeCode(c.typ), idh: idh, version: 1, seq: w.seq, labels: x.labels, deleted: c.kind == deleting}
+	if cur != nil {
+		b.version = cur.version + 1
+	}
+	body := w.tx.Keys().Seal(make([]byte, 0, len(packed)+32), packed, b.aad())
+	deleted := int64(0)
+	if b.deleted {
+		deleted = 1
+	}
+	var rid int64
+	if cur == nil {
+		w.rid++
+		rid = w.rid
+		w.resources = append(w.resources, []any{int64(practice), rid, idh, b.version, b.seq, x.keys.date, x.span, x.facet,
+			x.patient, x.encounter, w.author, x.labels, int64(b.typ), deleted, x.keys.pack(), body})
+		w.index(rid, nil, &x.keys)
+	} else {
+		rid = cur.rid
+		was := int64(0)
+		if cur.deleted {
+			was = 1
+		}
+		w.history = append(w.history, []any{int64(practice), rid, cur.version, cur.seq, cur.author, cur.labels, was, cur.sealed})
+		old, _ := unpackKeys(cur.keys)
+		w.tx.Queue(updateResource, int64(practice), rid, b.version, b.seq, x.keys.date, x.span, x.facet, x.patient, x.encounter,
+			w.author, x.labels, deleted, x.keys.pack(), body)
+		w.index(rid, &old, &x.keys)
+		// A later change of this call would find this version.
+		delete(w.current, idh)
+	}
+	w.record(c, b, x)
+	out := written{created: cur == nil || cur.deleted, resource: &Resource{Type: c.typ, ID: c.id, Version: b.version,
+		Updated: time.UnixMicro(b.seq).UTC(), Deleted: b.deleted, Labels: b.labels}}
+	if c.p != nil {
+		out.resource.body, out.resource.Raw = c.p.body, c.p.body.raw(b.version, b.seq)
+	}
+	return out
+}
+
+// index gathers the index rows that a new version adds and removes those it no longer has.
+func (w *writer) index(rid int64, old, now *rowKeys) {
+	practice := int64(w.tx.Practice())
+	had, hadSpan := map[int64]bool{}, map[spanKey]bool{}
+	if old != nil {
+		keep := map[int64]bool{}
+		if old.date == now.date {
+			for _, h := range now.hashes {
+				keep[h] = true
+			}
+		}
+		for _, h := range old.hashes {
+			if had[h] = keep[h]; !keep[h] {
+				w.tx.Queue(deleteHash, practice, h, old.date, rid)
+			}
+		}
+		keepSpan := map[spanKey]bool{}
+		for _, k := range now.spans {
+			keepSpan[k] = true
+		}
+		for _, k := range old.spans {
+			if hadSpan[k] = keepSpan[k]; !keepSpan[k] {
+				w.tx.Queue(deleteSpan, practice, k.p, k.lo, k.hi, rid)
+			}
+		}
+	}
+	for _, h := range now.hashes {
+		if !had[h] {
+			w.hashes = append(w.hashes, []any{practice, h, now.date, rid})
+		}
+	}
+	for _, k := range now.spans {
+		if !hadSpan[k] {
+			w.spans = append(w.spans, []any{practice, k.p, k.lo, k.hi, rid})
+		}
+	}
+}
