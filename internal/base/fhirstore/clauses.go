@@ -1,0 +1,418 @@
+package fhirstore
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// compiler turns the clauses of a query into candidates. Chains and _has become searches of their own,
+// under the same kernel, whose results become keys.
+type compiler struct {
+	s     *Store
+	tx    *db.Tx
+	a     *kernel
+	depth int
+}
+
+// maxChain bounds the hops of chains and _has within one query.
+const maxChain = 4
+
+// maxHop bounds the resources one hop may pass on.
+const maxHop = 5000
+
+func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch.Clause) (*candidates, error) {
+	if err := x.a.may(typ, auth.CanSearch); err != nil {
+		return nil, err
+	}
+	c := &candidates{typ: typ, a: x.a}
+	p := planOf(typ)
+	for i := range clauses {
+		if err := x.clause(ctx, c, p, &clauses[i]); err != nil {
+			return nil, err
+		}
+	}
+	x.pair(c, p, clauses)
+	return c, nil
+}
+
+func (x *compiler) clause(ctx context.Context, c *candidates, p *plan, cl *fhirsearch.Clause) error {
+	switch {
+	case cl.Has != nil:
+		return x.has(ctx, c, p, cl)
+	case len(cl.Chain) > 0:
+		return x.chain(ctx, c, p, cl)
+	case cl.NeedsTerminology():
+		return fhir.Problem("not-supported", "The modifier :"+cl.Modifier+" needs a value set that is not known here.",
+			"List the codes in the request instead.")
+	}
+	sure := false
+	switch cl.Param {
+	case "_id":
+		sure = cl.Modifier == "" && x.ids(c, cl)
+	case "_lastUpdated":
+		x.lastUpdated(c, cl)
+	default:
+		if pp, ok := p.params[cl.Param]; ok {
+			x.keys(c, p, pp, cl)
+		}
+	}
+	if !sure {
+		c.checks = append(c.checks, newCheck(p, cl))
+	}
+	return nil
+}
+
+func (x *compiler) ids(c *candidates, cl *fhirsearch.Clause) bool {
+	var ids []int64
+	for _, v := range cl.Values {
+		id := v.Code
+		if id == "" {
+			id = v.Raw
+		}
+		ids = append(ids, x.a.k.id(c.typ, id))
+	}
+	c.limitIDs(ids)
+	return true
+}
+
+// limitIDs narrows the candidates to these ids.
+func (c *candidates) limitIDs(ids []int64) {
+	if c.ids != nil {
+		had := map[int64]bool{}
+		for _, id := range *c.ids {
+			had[id] = true
+		}
+		var both []int64
+		for _, id := range ids {
+			if had[id] {
+				both = append(both, id)
+			}
+		}
+		ids = both
+	}
+	if len(ids) == 0 {
+		c.none = true
+	}
+	c.ids = &ids
+}
+
+func (x *compiler) lastUpdated(c *candidates, cl *fhirsearch.Clause) {
+	if cl.Modifier != "" || len(cl.Values) != 1 {
+		return
+	}
+	low, high := dateBounds(&cl.Values[0])
+	var r seqRange
+	if low != nil {
+		r.low = low
+	}
+	if high != nil {
+		r.high = high
+	}
+	c.seq = append(c.seq, r)
+}
+
+// keys adds what the index can say about a clause. What it adds lets through every match; it may add nothing.
+func (x *compiler) keys(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
+	if len(cl.Values) == 0 {
+		return
+	}
+	switch cl.Type {
+	case "token":
+		x.token(c, p, pp, cl)
+	case "reference":
+		x.reference(c, p, pp, cl)
+	case "uri":
+		if cl.Modifier == "" {
+			x.texts(c, p, pp, cl, func(v *fhirsearch.ValueTerm) string { return firstOf(v.Text, v.Raw) })
+		}
+	case "string":
+		x.words(c, p, cl)
+	case "date":
+		x.date(c, p, pp, cl)
+	case "number", "quantity":
+		x.number(c, p, pp, cl)
+	case "composite":
+		x.composite(c, p, cl)
+	}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (x *compiler) token(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
+	switch cl.Modifier {
+	case "":
+		x.texts(c, p, pp, cl, func(v *fhirsearch.ValueTerm) string { return v.Code })
+	case "of-type":
+		if p.typ != "Patient" {
+			return
+		}
+		var hs []int64
+		for i := range cl.Values {
+			if cl.Values[i].Text == "" {
+				return
+			}
+			hs = append(hs, x.a.k.ofType(p.typ, cl.Param, cl.Values[i].Text))
+		}
+		c.hashes = append(c.hashes, hashSet{hs, rankIdentifier})
+	}
+}
+
+// texts adds the keys or facets of values compared for equality.
+func (x *compiler) texts(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause, text func(*fhirsearch.ValueTerm) string) {
+	params := []string{cl.Param}
+	if united := unitedKeys[p.typ+"."+cl.Param]; united != nil {
+		params, pp = united, paramPlan{kind: "token", mode: byKey}
+	}
+	var hs []int64
+	var masks facetSet
+	rare := true
+	for i := range cl.Values {
+		v := text(&cl.Values[i])
+		if v == "" {
+			return
+		}
+		for _, param := range params {
+			if pp.kind == "uri" || param == "_source" {
+				hs = append(hs, x.a.k.uri(p.typ, param, v))
+			} else {
+				hs = append(hs, x.a.k.token(p.typ, param, v))
+			}
+		}
+		masks = append(masks, x.a.k.facetBits(p.typ, cl.Param, v))
+		rare = rare && !pp.everyday[v]
+	}
+	switch {
+	case pp.mode == byKey, pp.mode == byRare && rare:
+		rank := rankCode
+		if cl.Param == "identifier" {
+			rank = rankIdentifier
+		}
+		c.hashes = append(c.hashes, hashSet{hs, rank})
+	case pp.mode == byFacet, pp.mode == byRare:
+		c.facets = append(c.facets, masks)
+	}
+}
+
+func (x *compiler) reference(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
+	if cl.Modifier != "" {
+		return
+	}
+	var hs []int64
+	rank := rankReference
+	for i := range cl.Values {
+		v := &cl.Values[i]
+		switch {
+		case v.RefID == "" && v.RefURL == "":
+			return
+		case v.RefID == "":
+			if pp.mode != byKey || strings.HasPrefix(v.RefURL, "#") {
+				return
+			}
+			hs = append(hs, x.a.k.reference(p.typ, cl.Param, v.RefURL))
+		default:
+			more, patient := x.referenceKeys(p, pp, cl, v.RefType, v.RefID)
+			if more == nil {
+				return
+			}
+			if patient {
+				rank = rankPatient
+			}
+			hs = append(hs, more...)
+		}
+	}
+	c.hashes = append(c.hashes, hashSet{hs, rank})
+}
+
+// referenceKeys are the keys of a reference to Type/id; without a type, of every type it may be.
+func (x *compiler) referenceKeys(p *plan, pp paramPlan, cl *fhirsearch.Clause, refType, id string) (hs []int64, patient bool) {
+	types := []string{refType}
+	if refType == "" {
+		if types = targetsOf(p.typ, cl.Param); cl.OnlyType != "" {
+			types = []string{cl.OnlyType}
+		}
+	}
+	for _, t := range types {
+		if t == "Patient" && p.inPatient[cl.Param] {
+			if p.typ == "Patient" {
+				// A patient's own record has no row for itself; links between patients are few.
+				return nil, false
+			}
+			hs = append(hs, x.a.k.patient(p.typ, id))
+			patient = true
+			continue
+		}
+		if pp.mode != byKey {
+			return nil, false
+		}
+		hs = append(hs, x.a.k.reference(p.typ, cl.Param, t+"/"+id))
+	}
+	return hs, patient
+}
+
+func targetsOf(typ, code string) []string {
+	for _, sp := range fhir.SearchParams(typ) {
+		if sp.Code == code {
+			return sp.Targets
+		}
+	}
+	return nil
+}
+
+func (x *compiler) words(c *candidates, p *plan, cl *fhirsearch.Clause) {
+	if cl.Modifier != "" && cl.Modifier != "exact" {
+		return
+	}
+	param := cl.Param
+	if wider := nameKeys[param]; wider != "" && p.params[wider].kind == "string" {
+		param = wider
+	}
+	if p.params[param].mode != byKey {
+		return
+	}
+	var hs []int64
+	for i := range cl.Values {
+		best := ""
+		for _, w := range fhirsearch.Words(firstOf(cl.Values[i].Text, cl.Values[i].Raw)) {
+			if key := wordKey(w); len(key) > len(best) {
+				best = key
+			}
+		}
+		if best == "" {
+			return
+		}
+		hs = append(hs, x.a.k.word(p.typ, param, best))
+	}
+	c.hashes = append(c.hashes, hashSet{hs, rankWord})
+}
+
+// dateBounds are the latest end and the earliest start that a resource's date must reach: it must end after
+// low and start before high.
+func dateBounds(v *fhirsearch.ValueTerm) (low, high *int64) {
+	l, h := max(v.Low, minDate), min(v.High, maxDate)
+	switch v.Prefix {
+	case "", "eq":
+		return &l, &h
+	case "gt", "ge", "sa":
+		return &l, nil
+	case "lt", "le", "eb":
+		return nil, &h
+	}
+	return nil, nil
+}
+
+func (x *compiler) date(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
+	if cl.Modifier != "" || len(cl.Values) != 1 {
+		return
+	}
+	low, high := dateBounds(&cl.Values[0])
+	if low == nil && high == nil {
+		return
+	}
+	switch pp.mode {
+	case byDate:
+		c.date = append(c.date, dateRange{after: low, before: high})
+	case byKey:
+		c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, low: low, high: high})
+	}
+}
+
+func numberBounds(v *fhirsearch.ValueTerm) (low, high *int64) {
+	l, h := ordered(v.NumLow), ordered(v.NumHigh)
+	switch v.Prefix {
+	case "", "eq":
+		return &l, &h
+	case "ap":
+		// Match takes about ten percent; twice that lets through all of them.
+		margin := math.Abs(v.Num) * 0.2
+		l, h = ordered(v.NumLow-margin), ordered(v.NumHigh+margin)
+		return &l, &h
+	case "gt", "ge", "sa":
+		return &l, nil
+	case "lt", "le", "eb":
+		return nil, &h
+	}
+	return nil, nil
+}
+
+func (x *compiler) number(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
+	if cl.Modifier != "" || len(cl.Values) != 1 || pp.mode != byKey {
+		return
+	}
+	low, high := numberBounds(&cl.Values[0])
+	c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, low: low, high: high})
+}
+
+func (x *compiler) composite(c *candidates, p *plan, cl *fhirsearch.Clause) {
+	if p.typ != "Observation" || len(cl.Values) != 1 || len(cl.Values[0].Parts) != 2 {
+		return
+	}
+	switch cl.Param {
+	case "code-value-quantity", "component-code-value-quantity", "combo-code-value-quantity":
+	default:
+		return
+	}
+	code := cl.Values[0].Parts[0].Code
+	if code == "" {
+		return
+	}
+	low, high := numberBounds(&cl.Values[0].Parts[1])
+	c.spans = append(c.spans, spanRange{p: []int64{x.a.k.codeValue(p.typ, code)}, low: low, high: high})
+}
+
+// pair replaces a patient set and a code set by the rows of both.
+func (x *compiler) pair(c *candidates, p *plan, clauses []fhirsearch.Clause) {
+	param := pairTypes[p.typ]
+	if param == "" {
+		return
+	}
+	var patients, codes []string
+	for i := range clauses {
+		cl := &clauses[i]
+		if len(cl.Chain) > 0 || cl.Has != nil || cl.Modifier != "" {
+			continue
+		}
+		switch {
+		case cl.Param == param && codes == nil:
+			for _, v := range cl.Values {
+				if v.Code == "" {
+					return
+				}
+				codes = append(codes, v.Code)
+			}
+		case p.inPatient[cl.Param] && cl.Type == "reference" && patients == nil:
+			for _, v := range cl.Values {
+				if v.RefType != "Patient" && !(v.RefType == "" && cl.OnlyType == "Patient") || v.RefID == "" {
+					return
+				}
+				patients = append(patients, v.RefID)
+			}
+		}
+	}
+	if len(patients) == 0 || len(codes) == 0 || len(patients)*len(codes) > 200 {
+		return
+	}
+	var hs []int64
+	for _, patient := range patients {
+		for _, code := range codes {
+			hs = append(hs, x.a.k.patientCode(p.typ, patient, code))
+		}
+	}
+	kept := c.hashes[:0]
+	for _, h := range c.hashes {
+		if h.rank != rankPatient && h.rank != rankCode {
+			kept = append(kept, h)
+		}
+	}
+	c.hashes = append(kept, hashSet{hs, rankPatientCode})
+}

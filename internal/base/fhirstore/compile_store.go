@@ -1,0 +1,295 @@
+package fhirstore
+
+import (
+	"strconv"
+	"strings"
+
+	"yarrow.health/internal/base/db"
+)
+
+// sqlText is a statement being written. $1 is always the practice.
+type sqlText struct {
+	b    strings.Builder
+	args []any
+}
+
+func newSQL(p db.PracticeID) *sqlText { return &sqlText{args: []any{int64(p)}} }
+
+func (q *sqlText) add(parts ...string) {
+	for _, p := range parts {
+		q.b.WriteString(p)
+	}
+}
+
+// arg adds an argument and returns its placeholder. No value ever stands in the text itself.
+func (q *sqlText) arg(v any) string {
+	q.args = append(q.args, v)
+	return "$" + strconv.Itoa(len(q.args))
+}
+
+// in writes a test against one or several numbers.
+func (q *sqlText) in(column string, values []int64) {
+	if len(values) == 1 {
+		q.add(column, " = ", q.arg(values[0]))
+		return
+	}
+	q.add(column, " {in ", q.arg(values), "}")
+}
+
+// candidates is a search compiled for one type: conditions that the database answers, and checks that are
+// left for the decoded bodies. The conditions let through at least everything that matches.
+type candidates struct {
+	typ    string
+	a      *kernel
+	none   bool // nothing can match
+	ids    *[]int64
+	hashes []hashSet
+	spans  []spanRange
+	date   []dateRange
+	seq    []seqRange
+	facets []facetSet
+	enc    []int64 // resource.encounter is one of these
+	checks []check
+}
+
+// hashSet asks for a row of hkey with one of the hashes. The lowest rank drives the query.
+type hashSet struct {
+	any  []int64
+	rank int
+}
+
+// spanRange asks for a row of rkey that meets [low, high].
+type spanRange struct {
+	p         []int64
+	low, high *int64 // hi >= low, lo <= high; nil is open
+}
+
+// dateRange asks that the resource's clinical date end after `after` and start before `before`.
+type dateRange struct{ after, before *int64 }
+
+// seqRange bounds seq, both ends included.
+type seqRange struct{ low, high *int64 }
+
+// facetSet asks that all bits of one of the masks be set.
+type facetSet []int64
+
+// order is how the database sorts.
+type order struct {
+	bySeq bool // else by clinical date
+	asc   bool
+}
+
+// place is the position of a row in an order: what a page goes on from.
+type place struct{ key, rid int64 }
+
+// Ranks of drivers: how few rows a key of that kind usually has.
+const (
+	rankIdentifier = iota + 1
+	rankPatientCode
+	rankPatient
+	rankReference
+	rankWord
+	rankCode
+	rankSpan
+)
+
+// driver takes the most selective hash set out of the list.
+func (c *candidates) driver() (first *hashSet, rest []hashSet) {
+	best := -1
+	for i := range c.hashes {
+		if best < 0 || c.hashes[i].rank < c.hashes[best].rank {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil, nil
+	}
+	rest = append(rest, c.hashes[:best]...)
+	return &c.hashes[best], append(rest, c.hashes[best+1:]...)
+}
+
+// query writes the statement for up to limit rows beyond a place.
+func (c *candidates) query(p db.PracticeID, o order, from *place, limit int) *sqlText {
+	q := newSQL(p)
+	if c.ordered(o) {
+		q.add("SELECT ", rowColumns)
+		c.from(q, o, from)
+		q.add(" ORDER BY ")
+		c.orderBy(q, o)
+		q.add(" LIMIT ", q.arg(int64(limit)))
+		return q
+	}
+	// The engine must sort: let it sort keys, and read the bodies of the page afterwards.
+	q.add("SELECT ", rowColumns, " FROM (SELECT DISTINCT ", c.sortKey(o), " AS d, r.rid AS rid")
+	c.from(q, o, from)
+	dir := " DESC"
+	if o.asc {
+		dir = " ASC"
+	}
+	q.add(" ORDER BY d", dir, ", rid", dir, " LIMIT ", q.arg(int64(limit)), ") c CROSS JOIN resource r WHERE r.practice_id = $1",
+		" AND r.rid = c.rid ORDER BY c.d", dir, ", c.rid", dir)
+	return q
+}
+
+// count writes the statement that counts the candidates, up to limit.
+func (c *candidates) count(p db.PracticeID, limit int) *sqlText {
+	q := newSQL(p)
+	q.add("SELECT COUNT(*) FROM (SELECT DISTINCT r.rid")
+	c.from(q, order{}, nil)
+	q.add(" LIMIT ", q.arg(int64(limit)), ") c")
+	return q
+}
+
+// ordered says whether the driving index already gives the order.
+func (c *candidates) ordered(o order) bool {
+	if c.ids != nil {
+		return false
+	}
+	first, _ := c.driver()
+	switch {
+	case first != nil:
+		return !o.bySeq && len(first.any) == 1
+	case len(c.spans) > 0:
+		return false
+	}
+	return true
+}
+
+func (c *candidates) sortKey(o order) string {
+	if o.bySeq {
+		return "r.seq"
+	}
+	if first, _ := c.driver(); first != nil && c.ids == nil {
+		return "k.d"
+	}
+	return "r.date"
+}
+
+func (c *candidates) orderBy(q *sqlText, o order) {
+	dir := " DESC"
+	if o.asc {
+		dir = " ASC"
+	}
+	if o.bySeq {
+		q.add("r.seq", dir)
+		return
+	}
+	rid := "r.rid"
+	if first, _ := c.driver(); first != nil && c.ids == nil {
+		rid = "k.rid"
+	}
+	q.add(c.sortKey(o), dir, ", ", rid, dir)
+}
+
+// from writes FROM and WHERE: driver first, joined in the written order on both engines.
+func (c *candidates) from(q *sqlText, o order, from *place) {
+	rest := c.hashes
+	switch {
+	case c.ids != nil:
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND ")
+		q.in("r.idh", *c.ids)
+		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
+	case len(c.hashes) > 0:
+		var first *hashSet
+		first, rest = c.driver()
+		q.add(" FROM hkey k CROSS JOIN resource r WHERE k.practice_id = $1 AND ")
+		q.in("k.h", first.any)
+		for _, d := range c.date {
+			if d.before != nil {
+				q.add(" AND k.d < ", q.arg(*d.before))
+			}
+		}
+		// The hash names the type; saying it again costs nothing and guards against a collision.
+		q.add(" AND r.practice_id = $1 AND r.rid = k.rid AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+	case len(c.spans) > 0:
+		// Further ranges have no row that a rid leads to; the check on the body decides them.
+		q.add(" FROM rkey s CROSS JOIN resource r WHERE s.practice_id = $1")
+		c.spans[0].where(q, "s")
+		q.add(" AND r.practice_id = $1 AND r.rid = s.rid AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+	case o.bySeq:
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+	default:
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND r.type = ", q.arg(int64(typeCode(c.typ))))
+		for _, d := range c.date {
+			if d.before != nil {
+				q.add(" AND r.date < ", q.arg(*d.before))
+			}
+		}
+	}
+	q.add(" AND r.deleted = 0")
+	c.a.where(q, "r", c.typ)
+	c.filters(q, o, rest)
+	if from == nil {
+		return
+	}
+	op := " < "
+	if o.asc {
+		op = " > "
+	}
+	if o.bySeq {
+		q.add(" AND r.seq", op, q.arg(from.key))
+		return
+	}
+	rid := "r.rid"
+	if c.sortKey(o) == "k.d" {
+		rid = "k.rid"
+	}
+	q.add(" AND (", c.sortKey(o), ", ", rid, ")", op, "(", q.arg(from.key), ", ", q.arg(from.rid), ")")
+}
+
+// filters writes every condition that does not drive.
+func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
+	for _, h := range hashes {
+		q.add(" AND EXISTS (SELECT 1 FROM hkey x WHERE x.practice_id = $1 AND ")
+		q.in("x.h", h.any)
+		q.add(" AND x.d = r.date AND x.rid = r.rid)")
+	}
+	for _, f := range c.facets {
+		q.add(" AND (")
+		for i, mask := range f {
+			if i > 0 {
+				q.add(" OR ")
+			}
+			m := q.arg(mask)
+			q.add("r.facet & ", m, " = ", m)
+		}
+		q.add(")")
+	}
+	for _, d := range c.date {
+		if d.before != nil {
+			q.add(" AND r.date < ", q.arg(*d.before))
+		}
+		if d.after != nil {
+			q.add(" AND (r.span < 0 OR r.date + r.span > ", q.arg(*d.after), ")")
+		}
+	}
+	seq := "+r.seq"
+	if o.bySeq {
+		seq = "r.seq"
+	}
+	for _, s := range c.seq {
+		if s.low != nil {
+			q.add(" AND ", seq, " >= ", q.arg(*s.low))
+		}
+		if s.high != nil {
+			q.add(" AND ", seq, " <= ", q.arg(*s.high))
+		}
+	}
+	if c.enc != nil {
+		q.add(" AND ")
+		q.in("r.encounter", c.enc)
+	}
+
+
+}
+
+func (s *spanRange) where(q *sqlText, alias string) {
+	q.add(" AND ")
+	q.in(alias+".p", s.p)
+	if s.high != nil {
+		q.add(" AND ", alias, ".lo <= ", q.arg(*s.high))
+	}
+	if s.low != nil {
+		q.add(" AND ", alias, ".hi >= ", q.arg(*s.low))
+	}
+}
