@@ -84,7 +84,9 @@ func (d *decoded) pack(z *zcodec) ([]byte, error) {
 }
 
 // same says whether two bodies have the same content.
-func (d *decoded) same(o *decoded) bool { return d.meta == o.meta && string(d.content) == string(o.content) }
+func (d *decoded) same(o *decoded) bool {
+	return d.meta == o.meta && string(d.content) == string(o.content)
+}
 
 func appendMember(dst []byte, m *fhirjson.Member) []byte {
 	dst = fhirjson.AppendString(dst, m.Name)

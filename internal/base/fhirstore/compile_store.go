@@ -280,7 +280,6 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 		q.in("r.encounter", c.enc)
 	}
 
-
 }
 
 func (s *spanRange) where(q *sqlText, alias string) {

@@ -36,6 +36,7 @@ type Resource struct {
 
 	body *decoded
 	node *fhirjson.Node
+	at   place // in the order it was found in
 }
 
 // Reference is "Type/id".

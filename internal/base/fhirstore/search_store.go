@@ -1,0 +1,210 @@
+package fhirstore
+
+import (
+	"context"
+
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// How many candidates a search may look at before it stops.
+const (
+	scanPage = 20000  // then a page ends early and its cursor goes on
+	scanAll  = 200000 // then a search that must be complete fails
+	pageSize = 50
+	maxPage  = 1000
+)
+
+// gather returns the first want resources beyond a place that pass every check, and the place to go on from
+// when there may be more. With limit scanAll running out of candidates to look at is an error.
+func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, from *place, want, limit int) ([]*Resource, *place, error) {
+	var found []*Resource
+	if c.none || want <= 0 {
+		return nil, nil, nil
+	}
+	batch := want + 1
+	if len(c.checks) > 0 {
+		batch = max(batch, 2*pageSize)
+	}
+	for looked := 0; ; batch = min(batch*4, 4000) {
+		q := c.query(tx.Practice(), o, from, batch)
+		n := 0
+		done := false
+		var r row
+		rows, err := tx.Query(ctx, tx.Compile(q.b.String()), q.args...)
+		if err != nil {
+			return nil, nil, err
+		}
+		for rows.Next() {
+			if err := r.scan(rows); err != nil {
+				rows.Close()
+				return nil, nil, err
+			}
+			n++
+			at := place{r.date, r.rid}
+			if o.bySeq {
+				at.key = r.seq
+			}
+			if len(found) == want {
+				done = true
+				break
+			}
+			from = &at
+			res, err := s.resource(tx, &r)
+			if err != nil {
+				rows.Close()
+				return nil, nil, err
+			}
+			if c.passes(res) {
+				res.at = at
+				found = append(found, res)
+			}
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return nil, nil, err
+		}
+		if done {
+			return found, from, nil
+		}
+		if n < batch {
+			return found, nil, nil
+		}
+		if looked += n; looked >= limit {
+			if limit == scanAll {
+				return nil, nil, tooMuch()
+			}
+			return found, from, nil
+		}
+	}
+}
+
+func (c *candidates) passes(r *Resource) bool {
+	for i := range c.checks {
+		if !c.checks[i].holds(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func tooMuch() *fhir.Issue {
+	return fhir.Problem("too-costly", "This search would have to look through more than 200,000 resources.",
+		"Add a condition that narrows it, such as a patient, a code or a date.")
+}
+
+// Search answers a parsed query. Without _sort resources come in clinical order, newest first. Candidates
+// that the index cannot decide are decoded and checked; a page of a search that finds little among much may
+// come back short, with a cursor that goes on.
+func (s *Store) Search(ctx context.Context, tx *db.Tx, q fhirsearch.Query) (*Page, error) {
+	a := kernelOf(tx)
+	x := compiler{s: s, tx: tx, a: &a}
+	c, err := x.compile(ctx, q.Type, q.Clauses)
+	if err != nil {
+		return nil, err
+	}
+	page := &Page{Total: -1}
+	if q.Total == "accurate" || q.Total == "estimate" || q.Summary == "count" {
+		if page.Total, err = s.total(ctx, tx, c, q.Total == "estimate"); err != nil {
+			return nil, err
+		}
+	}
+	if q.Summary == "count" {
+		return page, nil
+	}
+	want := q.Count
+	switch {
+	case want <= 0:
+		want = pageSize
+	case want > maxPage && want != findLimit:
+		want = maxPage
+	}
+	o, direct := orderOf(q)
+	if direct {
+		err = s.pageInOrder(ctx, tx, c, o, q, want, page)
+	} else {
+		err = s.pageSorted(ctx, tx, c, q, want, page)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return page, s.include(ctx, tx, &x, q, page)
+}
+
+// orderOf translates _sort into an order the database has. direct is false for every other sort.
+func orderOf(q fhirsearch.Query) (o order, direct bool) {
+	switch len(q.Sort) {
+	case 0:
+		return order{}, true
+	case 1:
+		k := q.Sort[0]
+		if k.Param == "_lastUpdated" {
+			return order{bySeq: true, asc: !k.Desc}, true
+		}
+		if p := planOf(q.Type); p != nil && p.date != "" && p.date == k.Param {
+			return order{asc: !k.Desc}, true
+		}
+	}
+	return order{}, false
+}
+
+func (s *Store) pageInOrder(ctx context.Context, tx *db.Tx, c *candidates, o order, q fhirsearch.Query, want int, page *Page) error {
+	from, err := openCursor(tx, q)
+	if err != nil {
+		return err
+	}
+	found, next, err := s.gather(ctx, tx, c, o, from, want, scanPage)
+	if err != nil {
+		return err
+	}
+	page.Resources = found
+	if next != nil {
+		page.Next = sealCursor(tx, q, *next)
+	}
+	return nil
+}
+
+// sortedLimit bounds what a sort by anything but clinical date and _lastUpdated holds in memory.
+const sortedLimit = 5000
+
+func (s *Store) pageSorted(ctx context.Context, tx *db.Tx, c *candidates, q fhirsearch.Query, want int, page *Page) error {
+	from, err := openCursor(tx, q)
+	if err != nil {
+		return err
+	}
+	all, more, err := s.gather(ctx, tx, c, order{}, nil, sortedLimit, scanAll)
+	if err != nil {
+		return err
+	}
+	if more != nil {
+		return fhir.Problem("too-costly", "More than 5,000 resources would have to be sorted.",
+			"Narrow the search, or sort by _lastUpdated or the date of the type.")
+	}
+	sortResources(all, q)
+	start := 0
+	if from != nil {
+		start = int(min(from.key, int64(len(all))))
+	}
+	end := min(start+want, len(all))
+	page.Resources = all[start:end]
+	if end < len(all) {
+		page.Next = sealCursor(tx, q, place{key: int64(end)})
+	}
+	return nil
+}
+
+// total counts the matches: in the index when that decides, otherwise by looking at each.
+func (s *Store) total(ctx context.Context, tx *db.Tx, c *candidates, estimate bool) (int, error) {
+	if c.none {
+		return 0, nil
+	}
+	if len(c.checks) == 0 || estimate {
+		q := c.count(tx.Practice(), 1_000_000)
+		var n int64
+		err := tx.QueryRow(ctx, tx.Compile(q.b.String()), q.args...).Scan(&n)
+		return int(n), err
+	}
+	found, _, err := s.gather(ctx, tx, c, order{}, nil, scanAll, scanAll)
+	return len(found), err
+}
