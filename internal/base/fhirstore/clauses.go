@@ -106,15 +106,12 @@ func (x *compiler) lastUpdated(c *candidates, cl *fhirsearch.Clause) {
 	if cl.Modifier != "" || len(cl.Values) != 1 {
 		return
 	}
-	low, high := dateBounds(&cl.Values[0])
-	var r seqRange
-	if low != nil {
-		r.low = low
+	// The time of a write is one microsecond wide.
+	d := dateBounds(&cl.Values[0])
+	if d.from == nil {
+		d.from = d.after
 	}
-	if high != nil {
-		r.high = high
-	}
-	c.seq = append(c.seq, r)
+	c.seq = append(c.seq, seqRange{low: d.from, high: d.before})
 }
 
 // keys adds what the index can say about a clause. What it adds lets through every match; it may add nothing.
@@ -296,34 +293,43 @@ func (x *compiler) words(c *candidates, p *plan, cl *fhirsearch.Clause) {
 	c.hashes = append(c.hashes, hashSet{hs, rankWord})
 }
 
-// dateBounds are the latest end and the earliest start that a resource's date must reach: it must end after
-// low and start before high.
-func dateBounds(v *fhirsearch.ValueTerm) (low, high *int64) {
-	l, h := max(v.Low, minDate), min(v.High, maxDate)
+// dateBounds says where a date must lie for a term to be able to match; see fhirsearch.Match.
+func dateBounds(v *fhirsearch.ValueTerm) (d dateRange) {
+	low, high := max(v.Low, minDate), min(v.High, maxDate)
 	switch v.Prefix {
 	case "", "eq":
-		return &l, &h
-	case "gt", "ge", "sa":
-		return &l, nil
-	case "lt", "le", "eb":
-		return nil, &h
+		d.from, d.before = &low, &high
+	case "ap":
+		d.after, d.before = &low, &high
+	case "gt":
+		d.after = &high
+	case "ge":
+		d.after = &low
+	case "sa":
+		d.from = &high
+	case "lt", "eb":
+		d.before = &low
+	case "le":
+		d.before = &high
 	}
-	return nil, nil
+	return d
 }
+
+func (d dateRange) open() bool { return d.after == nil && d.before == nil && d.from == nil }
 
 func (x *compiler) date(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
 	if cl.Modifier != "" || len(cl.Values) != 1 {
 		return
 	}
-	low, high := dateBounds(&cl.Values[0])
-	if low == nil && high == nil {
+	d := dateBounds(&cl.Values[0])
+	if d.open() {
 		return
 	}
 	switch pp.mode {
 	case byDate:
-		c.date = append(c.date, dateRange{after: low, before: high})
+		c.date = append(c.date, d)
 	case byKey:
-		c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, low: low, high: high})
+		c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, from: d.from, low: d.after, high: d.before})
 	}
 }
 

@@ -58,14 +58,14 @@ type hashSet struct {
 	rank int
 }
 
-// spanRange asks for a row of rkey that meets [low, high].
+// spanRange asks for a row of rkey with hi >= low, lo <= high and lo >= from; nil is open.
 type spanRange struct {
-	p         []int64
-	low, high *int64 // hi >= low, lo <= high; nil is open
+	p               []int64
+	from, low, high *int64
 }
 
-// dateRange asks that the resource's clinical date end after `after` and start before `before`.
-type dateRange struct{ after, before *int64 }
+// dateRange asks that a date start at from or later, start before `before` and end after `after`; nil is open.
+type dateRange struct{ from, before, after *int64 }
 
 // seqRange bounds seq, both ends included.
 type seqRange struct{ low, high *int64 }
@@ -259,6 +259,9 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 		if d.before != nil {
 			q.add(" AND r.date < ", q.arg(*d.before))
 		}
+		if d.from != nil {
+			q.add(" AND (r.date >= ", q.arg(*d.from), " OR r.span <= ", q.arg(int64(spanSeveral)), ")")
+		}
 		if d.after != nil {
 			q.add(" AND (r.span < 0 OR r.date + r.span > ", q.arg(*d.after), ")")
 		}
@@ -285,6 +288,9 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 func (s *spanRange) where(q *sqlText, alias string) {
 	q.add(" AND ")
 	q.in(alias+".p", s.p)
+	if s.from != nil {
+		q.add(" AND ", alias, ".lo >= ", q.arg(*s.from))
+	}
 	if s.high != nil {
 		q.add(" AND ", alias, ".lo <= ", q.arg(*s.high))
 	}

@@ -23,7 +23,8 @@ type indexed struct {
 // Values of the column span that are not a length.
 const (
 	spanOpen    = -1 // no end
-	spanSeveral = -2 // several dates
+	spanSeveral = -2 // several dates: the earliest is in date
+	spanOther   = -3 // no value of the date parameter: date comes from another element, if any
 )
 
 // The widest dates that are stored; open ends are cut to them so that sums stay within int64.
@@ -36,7 +37,8 @@ const (
 var wordLengths = [...]int{1, 2, 3, 5, 8}
 
 // index computes the rows of a resource from its search values.
-func index(k keyspace, typ, id string, values []fhirsearch.Value, labels int64) indexed {
+// sortDate is where it stands in lists if the date parameter of its type has no value.
+func index(k keyspace, typ, id string, values []fhirsearch.Value, labels, sortDate int64) indexed {
 	p := planOf(typ)
 	out := indexed{labels: labels}
 	x := indexer{k: k, p: p, out: &out}
@@ -48,6 +50,7 @@ func index(k keyspace, typ, id string, values []fhirsearch.Value, labels int64) 
 	}
 	x.pairs(values)
 	x.numbersByCode(values)
+	out.keys.date, out.span = min(max(sortDate, minDate), maxDate), spanOther
 	if x.dates > 0 {
 		out.keys.date = x.low
 		switch {

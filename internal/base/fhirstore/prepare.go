@@ -83,7 +83,7 @@ func (s *Store) prepare(n *fhirjson.Node) (*Prepared, error) {
 // index returns the rows of the resource under a practice's keys, computed once.
 func (p *Prepared) index(k *keys.Practice) *indexed {
 	if p.rows == nil || p.practice != k.ID() {
-		x := index(keyspaceOf(k), p.Type, p.ID, p.values, p.labels)
+		x := index(keyspaceOf(k), p.Type, p.ID, p.values, p.labels, fhirsearch.SortDate(p.Type, p.node))
 		p.rows, p.practice = &x, k.ID()
 	}
 	return p.rows

@@ -249,7 +249,7 @@ func (s *Store) patientOf(tx *db.Tx, r *row) string {
 	if err != nil {
 		return ""
 	}
-	return index(keyspaceOf(tx.Keys()), res.Type, res.ID, values, r.labels).patientID
+	return index(keyspaceOf(tx.Keys()), res.Type, res.ID, values, r.labels, 0).patientID
 }
 
 func (w *writer) precondition(c *change, cur *stored) error {

@@ -8,7 +8,7 @@
 --   seq     when this version was written, in microseconds UTC, strictly increasing within the practice:
 --           the change sequence and meta.lastUpdated in one
 --   date    clinical date (start, microseconds) that orders lists; span is its length,
---           -1 without end, -2 several dates (date is then the earliest and the body decides)
+--           -1 without end, -2 several dates (the earliest is in date), -3 no value of the date parameter
 --   facet   64-bit filter over the values of unselective parameters (status, category)
 --   patient, encounter, author: idh of that resource, 0 for none
 CREATE TABLE resource (
