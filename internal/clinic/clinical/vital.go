@@ -134,17 +134,17 @@ type Reading struct {
 	When      time.Time
 	Values    map[string]string
 	Units     map[string]string
-	Position  string // sitting, standing, lying, "" when not said
 	Encounter string
 	// Confirmed lists fields whose unlikely value the person has confirmed, as "key=value".
 	Confirmed []string
 }
 
-// Entry is one accepted value in its stored unit.
+// Entry is one accepted value. It is stored as it was typed, in the unit it was typed in.
 type Entry struct {
 	Vital Vital
-	Value string // decimal as it will be stored
-	Num   float64
+	Value string  // decimal as typed
+	Unit  string  // UCUM code
+	Num   float64 // in the vital's own unit
 }
 
 // Doubt is a value that is possible but unlikely: ask, then accept if confirmed.
@@ -165,23 +165,20 @@ func (r Reading) Check(last func(key string) (float64, bool)) (entries []Entry, 
 		if t == "" || v.Key == "bmi" {
 			continue
 		}
-		n, decimals, err := plainNumber(t)
+		n, err := plainNumber(t)
 		if err != nil {
 			refused[v.Key] = "Write a number, such as " + example(v) + "."
 			continue
 		}
-		text := t
+		typed, unit, text := strings.Replace(t, ",", ".", 1), v.Unit, t
 		if u := r.Units[v.Key]; u != "" && u != v.Unit {
 			c, ok := Convert(n, u, v.Unit)
 			if !ok {
 				refused[v.Key] = "This unit cannot be used here."
 				continue
 			}
-			n = round(c, v.Decimals)
-			text = strconv.FormatFloat(n, 'f', v.Decimals, 64)
-		} else if decimals > 2 {
-			n = round(n, 2)
-			text = strconv.FormatFloat(n, 'f', 2, 64)
+			n, unit = c, u
+			text = strconv.FormatFloat(round(c, v.Decimals), 'f', v.Decimals, 64)
 		}
 		if n < v.Min || n > v.Max {
 			refused[v.Key] = fmt.Sprintf("%s cannot be %s %s. Check the number and its unit.", v.Name, text, v.Show)
@@ -202,7 +199,7 @@ func (r Reading) Check(last func(key string) (float64, bool)) (entries []Entry, 
 			}
 		}
 		got[v.Key] = n
-		entries = append(entries, Entry{Vital: v, Value: text, Num: n})
+		entries = append(entries, Entry{Vital: v, Value: typed, Unit: unit, Num: n})
 	}
 	s, hasS := got["systolic"]
 	d, hasD := got["diastolic"]
@@ -224,7 +221,7 @@ func (r Reading) Check(last func(key string) (float64, bool)) (entries []Entry, 
 		if b := BMI(w, height); b > 0 {
 			v, _ := VitalByKey("bmi")
 			b = round(b, 1)
-			entries = append(entries, Entry{Vital: v, Value: strconv.FormatFloat(b, 'f', 1, 64), Num: b})
+			entries = append(entries, Entry{Vital: v, Value: strconv.FormatFloat(b, 'f', 1, 64), Unit: v.Unit, Num: b})
 		}
 	}
 	return entries, doubts, refused
@@ -250,19 +247,20 @@ func example(v Vital) string {
 	return "72"
 }
 
-// plainNumber accepts digits with at most one decimal point (or comma), nothing else.
-func plainNumber(t string) (n float64, decimals int, err error) {
+// plainNumber accepts digits with at most one decimal point (or comma), nothing else: what
+// it accepts is a FHIR decimal once the comma is a point.
+func plainNumber(t string) (float64, error) {
 	t = strings.Replace(t, ",", ".", 1)
-	if i := strings.IndexByte(t, '.'); i >= 0 {
-		decimals = len(t) - i - 1
-	}
+	point := -1
 	for i := 0; i < len(t); i++ {
-		if (t[i] < '0' || t[i] > '9') && t[i] != '.' {
-			return 0, 0, strconv.ErrSyntax
+		switch {
+		case t[i] == '.' && point < 0 && i > 0 && i < len(t)-1 && len(t)-i <= 4:
+			point = i
+		case t[i] < '0' || t[i] > '9', i == 1 && t[0] == '0' && point < 0:
+			return 0, strconv.ErrSyntax
 		}
 	}
-	n, err = strconv.ParseFloat(t, 64)
-	return n, decimals, err
+	return strconv.ParseFloat(t, 64)
 }
 
 func round(v float64, decimals int) float64 {
