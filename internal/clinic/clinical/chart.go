@@ -29,7 +29,11 @@ type Chart struct {
 	Recent      []Event // the newest entries of the timeline
 	Team        []TeamMember
 	Coverage    []Coverage
-	Seq         int64 // change sequence the chart was read at
+	Seq         int64           // change sequence the chart was read at
+	Cut         map[string]bool // resource types of which only the newest were read
+
+	heights map[string]float64 // newest number of each vital sign, by key
+	day     string             // local day the ages and "new" marks hold for
 }
 
 // Visit is an Encounter in the words of the chart.

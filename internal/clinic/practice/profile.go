@@ -23,12 +23,13 @@ type Profile struct {
 
 // Site is a place where patients are seen (Location).
 type Site struct {
-	ID      string
+	ID      string // Location
 	Name    string
 	Address string // one line
 	Phone   string
 	Hours   Week
 	Rooms   []string // names of the Locations that are part of this one, by name
+	RoomIDs []string // their ids, in the same order
 }
 
 // Member is one person who works in the practice (Practitioner with its PractitionerRoles).
