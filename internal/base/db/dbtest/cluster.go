@@ -172,7 +172,7 @@ func (c *cluster) super(fn func(conn *pgx.Conn) error) error {
 }
 
 // Databases are named after the process that made them, so that those of dead processes can be told.
-const testPrefix = "yarrow_t"
+const testPrefix = "yarrow_test_"
 
 func (c *cluster) dropLeftovers() error {
 	return c.super(func(conn *pgx.Conn) error {
@@ -188,7 +188,7 @@ func (c *cluster) dropLeftovers() error {
 		for _, name := range names {
 			pid, _, _ := strings.Cut(strings.TrimPrefix(name, testPrefix), "_")
 			n, err := strconv.Atoi(pid)
-			if err == nil && syscall.Kill(n, 0) == nil {
+			if err != nil || !errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
 				continue
 			}
 			if err := dropDatabase(ctx, conn, name); err != nil {
