@@ -194,6 +194,9 @@ func decodeEntry(id int64, b []byte) (Entry, error) {
 			e.Patient = e.Type + "/" + e.Event.ID
 		default:
 			s := r.text(form)
+			if field == fieldKind && s == actorStaff || field == fieldPatient && s == e.Type+"/"+e.Event.ID {
+				return e, errCanonical // there is a shorter way to say so
+			}
 			if to := e.textField(field); to != nil {
 				*to = s
 			} else if field == fieldCategory {
