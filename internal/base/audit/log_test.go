@@ -63,7 +63,7 @@ func TestSeenIsFoundAgain(t *testing.T) {
 }
 
 func TestSeenRefusesZeroScope(t *testing.T) {
-	d := dbtest.SQLite(t)
+	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	if err := l.Seen(t.Context(), scope{}, audit.Event{}); !errors.Is(err, db.ErrNoScope) {
 		t.Errorf("zero scope: %v", err)
@@ -219,7 +219,7 @@ func TestSeenFailsWhenNothingCanBeWritten(t *testing.T) {
 }
 
 func TestSeenInsideDoIsRefused(t *testing.T) {
-	d := dbtest.SQLite(t)
+	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	err := d.Do(t.Context(), person(1, 1), func(tx *db.Tx) error {
 		if err := l.Seen(t.Context(), person(1, 1), audit.Event{}); !errors.Is(err, db.ErrNested) {
@@ -233,7 +233,7 @@ func TestSeenInsideDoIsRefused(t *testing.T) {
 }
 
 func TestSeenOutlivesItsCaller(t *testing.T) {
-	d := dbtest.SQLite(t)
+	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -61,7 +61,7 @@ CREATE TABLE membership (
     created      BIGINT NOT NULL,
     PRIMARY KEY (practice_id, practice, user_id)
 ) /*clustered*/;
-CREATE INDEX membership_user ON membership (practice_id, user_id);
+CREATE INDEX membership_of_user ON membership (practice_id, user_id);
 
 -- One-use codes: recovery codes and invitations, as keyed hashes.
 CREATE TABLE one_use_code (
@@ -110,8 +110,8 @@ CREATE TABLE session (
     body        BYTEA NOT NULL,
     PRIMARY KEY (practice_id, token)
 ) /*clustered*/;
-CREATE INDEX session_user ON session (practice_id, user_id);
-CREATE INDEX session_expires ON session (practice_id, expires);
+CREATE INDEX session_of_user ON session (practice_id, user_id);
+CREATE INDEX session_by_expiry ON session (practice_id, expires);
 
 -- Failed sign-ins counted per login and address, per login, per address, per device; subject is a keyed hash.
 CREATE TABLE sign_in_throttle (
@@ -121,7 +121,7 @@ CREATE TABLE sign_in_throttle (
     last_at     BIGINT NOT NULL,
     PRIMARY KEY (practice_id, subject)
 ) /*clustered*/;
-CREATE INDEX sign_in_throttle_last ON sign_in_throttle (practice_id, last_at);
+CREATE INDEX sign_in_throttle_by_time ON sign_in_throttle (practice_id, last_at);
 
 -- Browsers a person has signed in from with all factors.
 CREATE TABLE known_device (
