@@ -69,15 +69,16 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 	return e.root.eval(c)
 }
 
-// Test evaluates a condition such as an invariant: true only when the result is a single true, or a
-// single item that is not a boolean. Empty counts as false.
-func (e *Expr) Test(env *Env, root *fhirjson.Node, rootType string) (bool, error) {
+// Test evaluates a condition such as an invariant. known is false when the result is empty: many R4
+// invariants give that for elements they do not speak about (ref-1 for a reference without text), so only
+// a known false is a violation.
+func (e *Expr) Test(env *Env, root *fhirjson.Node, rootType string) (holds, known bool, err error) {
 	col, err := e.Eval(env, root, rootType)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	t, err := truth(col)
-	return t == isTrue, err
+	return t == isTrue, t != unknown, err
 }
 
 // node is one operation of a compiled expression.

@@ -215,7 +215,7 @@ func (p *parser) invocation(of node) (node, error) {
 	if t.kind != tName {
 		return nil, p.fail(t, "expected a name but found %s", t)
 	}
-	if !t.quoted {
+	if !t.quoted && of == nil { // after a dot nothing else can be meant (Narrative.div)
 		switch t.text {
 		case "and", "or", "xor", "implies", "div", "mod", "true", "false":
 			return nil, p.fail(t, "%q cannot be a name here; write `%s`", t.text, t.text)
