@@ -55,8 +55,9 @@ func (a *arbitrary) object(t *Type, path string, depth int) fhirjson.Node {
 	} else if t.Name == "Extension" && !hasValue(&n) {
 		n.Set("valueDecimal", a.primitive("decimal"))
 	}
-	if n.Len() == 0 || n.Len() == 1 && n.Get("id") != nil {
-		a.filler(&n, t, depth)
+	inside := t.Kind != "resource" || path != ""
+	if inside && (n.Len() == 0 || n.Len() == 1 && n.Get("id") != nil) {
+		n.Set("extension", fhirjson.NewArray(a.extension()))
 	}
 	if a.strange && a.chance(20) {
 		n.Set("zz-unknown", fhirjson.NewNumber("1.500"))
@@ -71,14 +72,6 @@ func hasValue(n *fhirjson.Node) bool {
 		}
 	}
 	return false
-}
-
-// filler gives content to an element that drew none.
-func (a *arbitrary) filler(n *fhirjson.Node, t *Type, depth int) {
-	if t.Kind == "resource" {
-		return
-	}
-	n.Set("extension", fhirjson.NewArray(a.extension()))
 }
 
 func (a *arbitrary) extension() fhirjson.Node {

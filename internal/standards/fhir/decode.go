@@ -58,7 +58,7 @@ func wrong(n *fhirjson.Node, want string) *Issue {
 
 func decodeObject(n *fhirjson.Node, v reflect.Value, p *plan) *Issue {
 	if n.Kind() != fhirjson.Object {
-		return wrong(n, "an object")
+		return wrong(n, "An object")
 	}
 	members := n.Members()
 	for i := range members {
@@ -94,7 +94,7 @@ func decodeField(n *fhirjson.Node, v reflect.Value, f *fieldPlan) *Issue {
 		return decodeValue(n, v, f)
 	}
 	if n.Kind() != fhirjson.Array {
-		return wrong(n, "an array")
+		return wrong(n, "An array")
 	}
 	items := n.Items()
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
@@ -118,30 +118,30 @@ func decodeValue(n *fhirjson.Node, v reflect.Value, f *fieldPlan) *Issue {
 	switch f.kind {
 	case textField:
 		if n.Kind() != fhirjson.String {
-			return wrong(n, "a string")
+			return wrong(n, "A string")
 		}
 		v.SetString(n.Text())
 	case decimalField:
 		if n.Kind() != fhirjson.Number {
-			return wrong(n, "a number")
+			return wrong(n, "A number")
 		}
 		v.SetString(n.Text())
 	case boolField:
 		if n.Kind() != fhirjson.Bool {
-			return wrong(n, "a boolean")
+			return wrong(n, "A boolean")
 		}
 		v.SetBool(n.Text() == "true")
 	case intField:
 		whole, err := strconv.Atoi(n.Text())
 		if n.Kind() != fhirjson.Number || err != nil {
-			return wrong(n, "a whole number")
+			return wrong(n, "A whole number")
 		}
 		v.SetInt(int64(whole))
 	case objectField:
 		return decodeObject(n, v, f.plan)
 	case rawField:
 		if n.Kind() != fhirjson.Object {
-			return wrong(n, "a resource")
+			return wrong(n, "A resource")
 		}
 		v.SetBytes(n.AppendJSON(nil))
 	}

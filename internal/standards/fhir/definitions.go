@@ -116,7 +116,7 @@ var resourceTypes = sync.OnceValue(func() []string {
 	return names
 })
 
-// ResourceTypes returns the 148 resource types of R4, sorted.
+// ResourceTypes returns the 146 resource types of R4 that can be used, sorted.
 func ResourceTypes() []string { return slices.Clone(resourceTypes()) }
 
 // IsResourceType reports whether R4 has a resource type of this name that can

@@ -159,8 +159,8 @@ func validCode(s string) bool {
 	if s == "" || space(s[0]) || space(s[len(s)-1]) {
 		return false
 	}
-	for i := 1; i < len(s); i++ {
-		if space(s[i]) && space(s[i-1]) || s[i] < 0x20 && !space(s[i]) {
+	for i := range len(s) {
+		if i > 0 && space(s[i]) && space(s[i-1]) || s[i] < 0x20 && !space(s[i]) {
 			return false
 		}
 	}

@@ -45,6 +45,7 @@ const (
 	noExtra extraCheck = iota
 	referenceExtra
 	extensionExtra
+	elementExtra // what stands beside a primitive value: an id alone is enough
 )
 
 // boundType says where in a value the code of a required binding lies.
@@ -82,6 +83,8 @@ var shapes = sync.OnceValue(func() map[string]*shape {
 			s.extra = referenceExtra
 		case "Extension":
 			s.extra = extensionExtra
+		case "Element":
+			s.extra = elementExtra
 		}
 		inline := map[string]bool{}
 		for i := range t.Elements {

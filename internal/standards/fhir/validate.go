@@ -96,6 +96,7 @@ func (v *validator) object(n *fhirjson.Node, s *shape, in *slot) {
 				continue
 			}
 			if sl = v.sibling(n, s, m); sl == nil {
+				content++ // already reported; not empty as well
 				continue
 			}
 		} else {
@@ -115,7 +116,7 @@ func (v *validator) object(n *fhirjson.Node, s *shape, in *slot) {
 			v.missing(n, s, r)
 		}
 	}
-	if content == 0 && !s.resource {
+	if content == 0 && !s.resource && s.extra != elementExtra {
 		v.report(n, "structure", "An element has no content.", "Give it a value, or leave it out.")
 	}
 	switch s.extra {
@@ -292,7 +293,7 @@ func (v *validator) siblings(extras []fhirjson.Node, n, values *fhirjson.Node, s
 // there must be an extension.
 func (v *validator) primitiveExtras(n *fhirjson.Node, hasValue bool) {
 	v.object(n, v.shapes["Element"], nil)
-	if !hasValue && n.Get("extension") == nil && n.Len() > 0 {
-		v.report(n, "structure", "An element has neither a value nor an extension.", "Give it a value, or leave it out.")
+	if n.Len() == 0 || !hasValue && n.Get("extension") == nil && n.Get("id") != nil {
+		v.report(n, "structure", "This has neither a value nor an extension.", "Give it one, or leave it out.")
 	}
 }

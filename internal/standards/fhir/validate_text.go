@@ -115,11 +115,13 @@ func (v *validator) unknown(n *fhirjson.Node, s *shape, name string) {
 		name = bare
 	}
 	if right := s.like(name); right != "" {
-		fix = `Write "` + right + `".`
-		if strings.EqualFold(right, name) {
-			fix = `Write "` + right + `": names are case-sensitive.`
-		} else if p := s.slots[right]; p == nil {
+		switch {
+		case s.slots[right] == nil:
 			fix = "Write one of " + orList(s.choicesOf(right)) + ": the name of a choice tells its type."
+		case strings.EqualFold(right, name):
+			fix = `Write "` + right + `": names are case-sensitive.`
+		default:
+			fix = `Write "` + right + `".`
 		}
 	}
 	v.push(shown, -1)
@@ -171,7 +173,7 @@ func nearestType(name string) string {
 	if best != "" {
 		return `Write "` + best + `" if that is meant.`
 	}
-	return "Use one of the 148 resource types of R4."
+	return "Use one of the 146 resource types of R4."
 }
 
 // edits returns the Levenshtein distance of two names, or more than most.

@@ -108,20 +108,20 @@ func (p *parser) document() (*Node, *SyntaxError) {
 		}
 		return nil, p.fault(at, fmt.Sprintf("Byte 0x%02X is not part of a UTF-8 character.", s[at]), "Send the document as UTF-8.")
 	}
-	p.chunkM, p.chunkI, p.chunkK = len(s)/56+4, len(s)/160+2, len(s)/80+3
+	p.chunks(len(s))
 	p.space()
 	if p.i == len(s) {
 		return nil, p.fault(p.i, "The document is empty.", "Send a JSON document.")
 	}
-	root := new(Node)
-	if err := p.value(root); err != nil {
+	root, err := p.value()
+	if err != nil {
 		return nil, err
 	}
 	p.space()
 	if p.i < len(s) {
 		return nil, p.fault(p.i, "There is more text after the end of the document.", "Send exactly one JSON value; remove what follows it.")
 	}
-	return root, nil
+	return &root, nil
 }
 
 func (p *parser) fault(at int, msg, fix string) *SyntaxError {
@@ -136,38 +136,41 @@ func (p *parser) space() {
 	p.i = i
 }
 
-// value reads one value into n. n must not lie on the parser's own stacks,
-// which move when they grow.
-func (p *parser) value(n *Node) *SyntaxError {
+// value reads one value. It returns it rather than filling a place given by
+// the caller, which would have to lie on the heap.
+func (p *parser) value() (Node, *SyntaxError) {
 	s := p.src
 	if p.i >= len(s) {
-		return p.ended()
+		return Node{}, p.ended()
 	}
-	n.pos = uint32(p.i)
+	n := Node{pos: uint32(p.i)}
+	var err *SyntaxError
 	switch c := s[p.i]; c {
 	case '"':
-		text, err := p.str()
-		if err != nil {
-			return err
-		}
-		n.kind, n.text = String, text
-		return nil
+		n.kind = String
+		n.text, err = p.str()
 	case '{':
-		return p.object(n)
+		n.kind = Object
+		n.kids, err = p.object()
 	case '[':
-		return p.array(n)
+		n.kind = Array
+		n.kids, err = p.array()
 	case 't':
-		return p.literal(n, "true", Bool)
+		n.kind, n.text = Bool, "true"
+		err = p.word("true")
 	case 'f':
-		return p.literal(n, "false", Bool)
+		n.kind, n.text = Bool, "false"
+		err = p.word("false")
 	case 'n':
-		return p.literal(n, "null", Null)
+		err = p.word("null")
 	default:
-		if c == '-' || c >= '0' && c <= '9' {
-			return p.number(n)
+		if c != '-' && (c < '0' || c > '9') {
+			return Node{}, p.notAValue(c)
 		}
-		return p.notAValue(c)
+		n.kind = Number
+		n.text, err = p.number()
 	}
+	return n, err
 }
 
 func (p *parser) notAValue(c byte) *SyntaxError {
@@ -190,14 +193,10 @@ func (p *parser) ended() *SyntaxError {
 	return p.fault(len(p.src), "The document ends too early.", "It was cut off, or a closing bracket is missing; send it whole.")
 }
 
-func (p *parser) literal(n *Node, word string, kind Kind) *SyntaxError {
+func (p *parser) word(word string) *SyntaxError {
 	s := p.src
 	if len(s)-p.i < len(word) || s[p.i:p.i+len(word)] != word || p.i+len(word) < len(s) && wordByte(s[p.i+len(word)]) {
 		return p.fault(p.i, "This word is not a JSON value.", "Only true, false and null stand without quotes.")
-	}
-	n.kind = kind
-	if kind == Bool {
-		n.text = word
 	}
 	p.i += len(word)
 	return nil
@@ -207,18 +206,17 @@ func wordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }
 
-func (p *parser) number(n *Node) *SyntaxError {
+func (p *parser) number() (string, *SyntaxError) {
 	start := p.i
 	end, msg := scanNumber(p.src, start)
 	if msg == "" && end < len(p.src) && (wordByte(p.src[end]) || p.src[end] == '.' || p.src[end] == '+') {
 		msg = "This is not a JSON number."
 	}
 	if msg != "" {
-		return p.fault(start, msg, "Write it like 0, -12 or 1.50: no leading zeros or plus sign, digits on both sides of the point.")
+		return "", p.fault(start, msg, "Write it like 0, -12 or 1.50: no leading zeros or plus sign, digits on both sides of the point.")
 	}
-	n.kind, n.text = Number, p.src[start:end]
 	p.i = end
-	return nil
+	return p.src[start:end], nil
 }
 
 // ValidNumber reports whether s follows the JSON grammar for numbers.
@@ -280,9 +278,9 @@ func (p *parser) enter() *SyntaxError {
 	return nil
 }
 
-func (p *parser) array(n *Node) *SyntaxError {
+func (p *parser) array() (*kids, *SyntaxError) {
 	if err := p.enter(); err != nil {
-		return err
+		return nil, err
 	}
 	base := len(p.items)
 	p.i++
@@ -291,21 +289,21 @@ func (p *parser) array(n *Node) *SyntaxError {
 		p.i++
 	} else {
 		for {
-			var v Node
-			if err := p.value(&v); err != nil {
-				return err.underIndex(len(p.items) - base)
+			v, err := p.value()
+			if err != nil {
+				return nil, err.underIndex(len(p.items) - base)
 			}
 			p.items = append(p.items, v)
 			p.space()
 			if p.i >= len(p.src) {
-				return p.ended()
+				return nil, p.ended()
 			}
 			if p.src[p.i] == ']' {
 				p.i++
 				break
 			}
 			if p.src[p.i] != ',' {
-				return p.fault(p.i, "A comma or ] is missing after this item.", "Separate items with commas and close the array with ].")
+				return nil, p.fault(p.i, "A comma or ] is missing after this item.", "Separate items with commas and close the array with ].")
 			}
 			p.i++
 			p.space()
@@ -313,15 +311,15 @@ func (p *parser) array(n *Node) *SyntaxError {
 	}
 	p.depthLeft++
 	p.highI = max(p.highI, len(p.items))
-	n.kind, n.kids = Array, p.newKids()
-	n.kids.items = p.keepItems(p.items[base:])
+	k := p.newKids()
+	k.items = p.keepItems(p.items[base:])
 	p.items = p.items[:base]
-	return nil
+	return k, nil
 }
 
-func (p *parser) object(n *Node) *SyntaxError {
+func (p *parser) object() (*kids, *SyntaxError) {
 	if err := p.enter(); err != nil {
-		return err
+		return nil, err
 	}
 	base := len(p.members)
 	var before seen
@@ -331,25 +329,25 @@ func (p *parser) object(n *Node) *SyntaxError {
 		p.i++
 	} else {
 		for {
-			var m Member
 			at := p.i
-			if err := p.member(&m); err != nil {
-				return err
+			m, err := p.member()
+			if err != nil {
+				return nil, err
 			}
 			if err := p.repeated(&before, base, m.Name, at); err != nil {
-				return err
+				return nil, err
 			}
 			p.members = append(p.members, m)
 			p.space()
 			if p.i >= len(p.src) {
-				return p.ended()
+				return nil, p.ended()
 			}
 			if p.src[p.i] == '}' {
 				p.i++
 				break
 			}
 			if p.src[p.i] != ',' {
-				return p.fault(p.i, "A comma or } is missing after this member.", "Separate members with commas and close the object with }.").under(m.Name)
+				return nil, p.fault(p.i, "A comma or } is missing after this member.", "Separate members with commas and close the object with }.").under(m.Name)
 			}
 			p.i++
 			p.space()
@@ -357,39 +355,38 @@ func (p *parser) object(n *Node) *SyntaxError {
 	}
 	p.depthLeft++
 	p.highM = max(p.highM, len(p.members))
-	n.kind, n.kids = Object, p.newKids()
-	n.kids.members = p.keepMembers(p.members[base:])
+	k := p.newKids()
+	k.members = p.keepMembers(p.members[base:])
 	p.members = p.members[:base]
-	return nil
+	return k, nil
 }
 
-func (p *parser) member(m *Member) *SyntaxError {
+func (p *parser) member() (m Member, err *SyntaxError) {
 	if p.i >= len(p.src) {
-		return p.ended()
+		return m, p.ended()
 	}
 	if c := p.src[p.i]; c != '"' {
 		if c == '}' {
-			return p.fault(p.i, "There is a comma before }.", "Remove the comma after the last member.")
+			return m, p.fault(p.i, "There is a comma before }.", "Remove the comma after the last member.")
 		}
-		return p.fault(p.i, "A member name in double quotes is missing.", `Write members as "name": value.`)
+		return m, p.fault(p.i, "A member name in double quotes is missing.", `Write members as "name": value.`)
 	}
-	var err *SyntaxError
 	if m.Name, err = p.str(); err != nil {
-		return err
+		return m, err
 	}
 	p.space()
 	if p.i >= len(p.src) {
-		return p.ended()
+		return m, p.ended()
 	}
 	if p.src[p.i] != ':' {
-		return p.fault(p.i, "A colon is missing after the member name.", `Write members as "name": value.`).under(m.Name)
+		return m, p.fault(p.i, "A colon is missing after the member name.", `Write members as "name": value.`).under(m.Name)
 	}
 	p.i++
 	p.space()
-	if err := p.value(&m.Value); err != nil {
-		return err.under(m.Name)
+	if m.Value, err = p.value(); err != nil {
+		return m, err.under(m.Name)
 	}
-	return nil
+	return m, nil
 }
 
 // manyMembers is where comparing each name with all before it costs more than

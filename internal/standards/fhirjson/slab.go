@@ -1,10 +1,21 @@
 package fhirjson
 
+// chunks sets the sizes of the first slabs from the length of the document.
+// Compact FHIR has a member about every 20 bytes; later slabs grow.
+func (p *parser) chunks(length int) {
+	p.chunkM = min(length/20+4, 512)
+	p.chunkI = min(length/80+2, 128)
+	p.chunkK = min(length/36+3, 256)
+}
+
+// maxChunk bounds what a slab may waste.
+const maxChunk = 4096
+
 // newKids returns the next free kids of the slab.
 func (p *parser) newKids() *kids {
 	if len(p.slabK) == cap(p.slabK) {
 		p.slabK = make([]kids, 0, p.chunkK)
-		p.chunkK = p.chunkK/2 + 8
+		p.chunkK = min(2*p.chunkK, maxChunk)
 	}
 	p.slabK = p.slabK[:len(p.slabK)+1]
 	return &p.slabK[len(p.slabK)-1]
@@ -18,7 +29,7 @@ func (p *parser) keepItems(from []Node) []Node {
 	}
 	if cap(p.slabI)-len(p.slabI) < len(from) {
 		p.slabI = make([]Node, 0, max(p.chunkI, len(from)))
-		p.chunkI = p.chunkI/2 + 8
+		p.chunkI = min(2*p.chunkI, maxChunk)
 	}
 	start := len(p.slabI)
 	p.slabI = append(p.slabI, from...)
@@ -32,7 +43,7 @@ func (p *parser) keepMembers(from []Member) []Member {
 	}
 	if cap(p.slabM)-len(p.slabM) < len(from) {
 		p.slabM = make([]Member, 0, max(p.chunkM, len(from)))
-		p.chunkM = p.chunkM/2 + 8
+		p.chunkM = min(2*p.chunkM, maxChunk)
 	}
 	start := len(p.slabM)
 	p.slabM = append(p.slabM, from...)

@@ -5,7 +5,7 @@
 // is taken from it, and the corrections that bring it back to pure R4. It is
 // run by hand through go generate; the product never runs it.
 //
-//	go run ./internal/standards/fhir/gen [-package DIR]
+//	go run ./internal/standards/fhir/gen [-package DIR] [-pristine DIR]
 //
 // Without -package it fetches the package with npm into a temporary folder.
 package main
@@ -25,8 +25,15 @@ func main() {
 	log.SetFlags(0)
 	from := flag.String("package", "", "folder of the unpacked npm package; empty: fetch it with npm")
 	to := flag.String("to", ".", "folder of package fhir")
+	official := flag.String("pristine", "", "folder of the official package hl7.fhir.core 4.0.1: write only testdata/pristine.txt from it")
 	flag.Parse()
-	if err := run(*from, *to); err != nil {
+	var err error
+	if *official != "" {
+		err = pristine(*official, *to)
+	} else {
+		err = run(*from, *to)
+	}
+	if err != nil {
 		log.Fatal("gen: ", err)
 	}
 }

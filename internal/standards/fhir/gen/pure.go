@@ -8,7 +8,7 @@ import (
 
 // The package carries changes of its maker on top of R4 4.0.1. Found by
 // comparing every definition with the published hl7.fhir.core 4.0.1; the
-// fingerprints in ../pure_test.go hold the result of that comparison.
+// fingerprints in ../testdata/pristine.txt hold the result of that comparison.
 
 // notR4Types are structure definitions that R4 does not have.
 var notR4Types = []string{"MetadataResource", "SubscriptionStatus"}
