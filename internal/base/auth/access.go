@@ -98,7 +98,10 @@ var typeTable = []struct {
 	{types: "Patient RelatedPerson Person",
 		clinician: canKeep, nurse: canKeep, frontDesk: canKeep, biller: canLook, administrator: canLook},
 	// the clinical record that claims are made from
-	{types: "Encounter Condition Procedure Immunization ServiceRequest EpisodeOfCare",
+	// checking a patient in begins the visit, so the front desk keeps it too
+	{types: "Encounter",
+		clinician: canKeep, nurse: canKeep, frontDesk: canKeep, biller: canLook},
+	{types: "Condition Procedure Immunization ServiceRequest EpisodeOfCare",
 		clinician: canKeep, nurse: canKeep, biller: canLook},
 	// the rest of the clinical record
 	{types: "AllergyIntolerance Observation DiagnosticReport DocumentReference DocumentManifest Composition " +

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/clinic/scheduling"
@@ -38,11 +39,12 @@ type Notes struct {
 	*Drafts
 	record *Record
 	book   *scheduling.Book
+	log    *audit.Log
 }
 
 // NewNotes returns the notes of the record; signing moves the visit on in the book.
-func NewNotes(d *Drafts, r *Record, book *scheduling.Book) *Notes {
-	return &Notes{Drafts: d, record: r, book: book}
+func NewNotes(d *Drafts, r *Record, book *scheduling.Book, log *audit.Log) *Notes {
+	return &Notes{Drafts: d, record: r, book: book, log: log}
 }
 
 // Sign makes a draft one finished note, in one transaction: the last words are appended
@@ -104,6 +106,7 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 				return err
 			}
 		}
+		n.log.Record(tx, audit.Event{Action: audit.ActionSign, Type: "DocumentReference", ID: d.ID, Version: 1, Patient: "Patient/" + dr.PatientID, Categories: []string{"notes"}})
 		noteID = d.ID
 		return closeSigned(ctx, tx, dr, d.ID)
 	})
