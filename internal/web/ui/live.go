@@ -1,0 +1,79 @@
+package ui
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"yarrow.health/internal/base/auth"
+)
+
+// Stream is one screen's view of what happens in its practice.
+type Stream interface {
+	Ring() <-chan struct{}
+	// Next gives the kinds of what is new, with their sequence numbers; never patient data.
+	Next(ctx context.Context, s auth.Staff) (kinds []string, seqs []int64, err error)
+	Close()
+}
+
+const heartbeat = 20 * time.Second
+
+// liveRoute serves news as server-sent events. They carry only the kind of what happened; the page asks again for what it shows,
+// under the same rights and on the same record as any other look.
+func (r *Router) liveRoute() {
+	if r.o.Live == nil {
+		return
+	}
+	r.Page("/{practice}/live", auth.AccountSecurity, func(w *Reply, q *Request) error {
+		after := int64(-1)
+		if n, err := strconv.ParseInt(q.hr.Header.Get("Last-Event-ID"), 10, 64); err == nil && n >= 0 {
+			after = n
+		}
+		s, err := r.o.Live(q.Context(), q.Staff, after)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		w.hijacked = true
+		h := w.hw.Header()
+		secure(h, r.o.Secure)
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-store")
+		rc := http.NewResponseController(w.hw)
+		rc.SetWriteDeadline(time.Time{})
+		w.hw.WriteHeader(http.StatusOK)
+		fmt.Fprint(w.hw, "retry: 3000\n\n")
+		rc.Flush()
+		for {
+			select {
+			case <-q.Context().Done():
+				return nil
+			case <-s.Ring():
+			case <-r.o.Clock.After(heartbeat):
+				// A screen that only listens does not keep its session awake; one whose session has ended must go dark.
+				if _, _, err := r.auth.Peek(q.Context(), q.slug, q.Token()); err != nil {
+					fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")
+					rc.Flush()
+					return nil
+				}
+				if _, err := fmt.Fprint(w.hw, ": still here\n\n"); err != nil {
+					return nil
+				}
+				rc.Flush()
+				continue
+			}
+			kinds, seqs, err := s.Next(q.Context(), q.Staff)
+			if err != nil {
+				return nil
+			}
+			for i, k := range kinds {
+				if _, err := fmt.Fprintf(w.hw, "id: %d\nevent: %s\ndata: %d\n\n", seqs[i], k, seqs[i]); err != nil {
+					return nil
+				}
+			}
+			rc.Flush()
+		}
+	})
+}

@@ -1,0 +1,215 @@
+// Package ui is how screens are made: the router that turns a session into a scope, the reply that makes an access durable before
+// its first byte, the shell around every page, components, words in two languages, dates, pictures drawn by the server, and the
+// assets. It knows nothing of patients; a page of web/desk or web/chart fills it.
+//
+// Handlers never see a bare request: they get a Request that carries who is asking and in which practice.
+package ui
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Options say how the screens are served.
+type Options struct {
+	Demo   bool // marks every page as a demonstration and offers its people for sign-in
+	Secure bool // behind TLS: cookies are __Host- and never sent in clear
+	Clock  *clock.Clock
+	Zone   *time.Location // of the clock on the wall; nil: this machine's
+	Log    *slog.Logger
+	Live   func(ctx context.Context, s auth.Staff, after int64) (Stream, error) // the feed of the outbox; nil switches live updates off
+	// Find answers what is typed into the palette, beside the commands: patients, mostly.
+	Find func(ctx context.Context, q *Request, text string) ([]Found, error)
+}
+
+// Router serves the screens of all practices. Register routes before it serves.
+type Router struct {
+	auth   *auth.Auth
+	audit  *audit.Log
+	o      Options
+	mux    *http.ServeMux
+	cross  *http.CrossOriginProtection
+	routes []Route
+	words  *Words
+	assets *Assets
+	cmds   []Command
+}
+
+// Route is one line of the route table, which a golden file shows to reviewers.
+type Route struct {
+	Method, Pattern string
+	Permission      auth.Permission // empty: anybody, signed in or not
+}
+
+// NewRouter gives a router with its own routes: assets, palette, live updates, theme, keeping a session awake.
+func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), words: loadWords(), assets: loadAssets()}
+	r.mux.Handle("GET /-/assets/{name}", r.assets)
+	r.Open("POST", "/{practice}/theme", r.switchTheme)
+	r.Open("POST", "/{practice}/language", r.switchLanguage)
+	r.Act("/{practice}/stay", auth.AccountSecurity, func(w *Reply, q *Request) error { w.Text(http.StatusOK, "ok"); return nil })
+	r.Act("/{practice}/find", auth.AccountSecurity, r.find)
+	r.Page("/{practice}/find", auth.AccountSecurity, r.findPage)
+	r.Page("/{practice}/keys", auth.AccountSecurity, r.keysPage)
+	r.Page("/{practice}/components", auth.AccountSecurity, r.gallery)
+	r.liveRoute()
+	r.AddCommands(
+		Command{ID: "keys", Title: "cmd.keys", Keys: "?", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "list-checks", Path: "/keys"},
+		Command{ID: "palette", Title: "cmd.palette", Keys: "Ctrl K", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "search", Hidden: true},
+	)
+	return r
+}
+
+// Routes is the route table, sorted.
+func (r *Router) Routes() []Route {
+	out := slices.Clone(r.routes)
+	slices.SortFunc(out, func(a, b Route) int {
+		return strings.Compare(a.Pattern+" "+a.Method, b.Pattern+" "+b.Method)
+	})
+	return out
+}
+
+// Handler answers a request of somebody who is signed in.
+type Handler func(w *Reply, q *Request) error
+
+// Page registers a screen or fragment that is read. Pattern begins with "/{practice}".
+func (r *Router) Page(pattern string, p auth.Permission, h Handler) { r.handle("GET", pattern, p, h) }
+
+// Act registers something that changes. Requests from other sites are refused.
+func (r *Router) Act(pattern string, p auth.Permission, h Handler) { r.handle("POST", pattern, p, h) }
+
+func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
+	if p == "" {
+		panic("ui: " + pattern + " names no permission")
+	}
+	r.register(method, pattern, p, func(w *Reply, q *Request) {
+		token := r.token(q)
+		staff, state, err := r.auth.Resume(q.Context(), q.slug, token)
+		switch {
+		case err != nil && state.Locked:
+			r.locked(w, q, state)
+			return
+		case err != nil:
+			r.signIn(w, q)
+			return
+		}
+		q.Staff, q.State = staff.ForRequest(q.ID), state
+		if l := staff.Locale(); l != "" && q.cookie("lang") == "" {
+			q.locale = l
+		}
+		if state.MustEnrol && p != auth.AccountSecurity {
+			w.Redirect(q.URL("account", "security"))
+			return
+		}
+		if !staff.Can(p) {
+			r.denied(w, q, p)
+			return
+		}
+		r.finish(w, q, h(w, q))
+	})
+}
+
+// Open registers a page for people who are not signed in (or may not be). The handler's Request carries no scope.
+func (r *Router) Open(method, pattern string, h Handler) {
+	r.register(method, pattern, "", func(w *Reply, q *Request) { r.finish(w, q, h(w, q)) })
+}
+
+func (r *Router) register(method, pattern string, p auth.Permission, serve func(w *Reply, q *Request)) {
+	r.routes = append(r.routes, Route{method, pattern, p})
+	full := method + " " + pattern
+	r.mux.HandleFunc(full, func(hw http.ResponseWriter, hr *http.Request) {
+		q := r.request(hr)
+		q.route = full
+		w := &Reply{r: r, hw: hw, q: q, header: http.Header{}}
+		if err := r.cross.Check(hr); err != nil {
+			w.Problem(http.StatusForbidden, fhir.Problem("forbidden", q.T("error.cross"), q.T("error.cross.fix")))
+			w.send(nil)
+			return
+		}
+		hr.Body = http.MaxBytesReader(hw, hr.Body, 2<<20)
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				r.o.Log.Error("a page failed", "request", q.ID, "route", full, "panic", fmt.Sprint(v))
+				w = &Reply{r: r, hw: hw, q: q, header: http.Header{}}
+				w.Problem(http.StatusInternalServerError, fhir.Problem("exception", q.T("error.broken"), q.T("error.broken.fix", q.ID)))
+				w.send(nil)
+			}
+		}()
+		practice, err := r.auth.PracticeBySlug(hr.Context(), q.slug)
+		if err != nil {
+			w.Problem(http.StatusNotFound, fhir.Problem("not-found", q.T("error.practice"), q.T("error.practice.fix")))
+			w.send(nil)
+			return
+		}
+		q.Practice = practice
+		serve(w, q)
+	})
+}
+
+// finish sends what the handler made, after the access is on record.
+func (r *Router) finish(w *Reply, q *Request, err error) {
+	if w.hijacked {
+		return
+	}
+	w.send(err)
+}
+
+// ServeHTTP serves a screen. Anything that is not a route gets a page that says so.
+func (r *Router) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
+	if _, pattern := r.mux.Handler(hr); pattern == "" {
+		q := r.request(hr)
+		w := &Reply{r: r, hw: hw, q: q, header: http.Header{}}
+		if hr.URL.Path == "/" || strings.Trim(hr.URL.Path, "/") == q.slug {
+			if p, err := r.auth.PracticeBySlug(hr.Context(), q.slug); err == nil {
+				w.Redirect("/" + p.Slug + "/schedule")
+				w.send(nil)
+				return
+			}
+			if all, err := r.auth.Practices(hr.Context()); err == nil && len(all) == 1 {
+				w.Redirect("/" + all[0].Slug + "/schedule")
+				w.send(nil)
+				return
+			}
+		}
+		w.Problem(http.StatusNotFound, fhir.Problem("not-found", q.T("error.page"), q.T("error.page.fix")))
+		w.send(nil)
+		return
+	}
+	r.mux.ServeHTTP(hw, hr)
+}
+
+func requestID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// remote is the caller's address without its port.
+func remote(hr *http.Request) string {
+	if host, _, err := net.SplitHostPort(hr.RemoteAddr); err == nil {
+		return host
+	}
+	return hr.RemoteAddr
+}

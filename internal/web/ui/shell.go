@@ -1,0 +1,117 @@
+package ui
+
+import (
+	"net/url"
+	"strings"
+
+	"yarrow.health/internal/standards/fhir"
+)
+
+// Shell says what stands around a page.
+type Shell struct {
+	Title   string // of the browser's tab; a chart's begins with the patient's name
+	Active  string // id of the rail's command that is current
+	Patient string // id of the open chart, or ""
+	Wide    bool   // the page fills the window itself
+	Open    []OpenChart
+}
+
+// OpenChart is a tab of an open chart.
+type OpenChart struct {
+	ID, Label, Path string
+	Current         bool
+}
+
+const mostOpen = 6
+
+// OpenCharts gives the ids of the charts that are open in this browser, newest first. Only opaque ids are kept, in a cookie that
+// scripts cannot read; names are looked up anew for each page.
+func (q *Request) OpenCharts() []string {
+	if c := q.Cookie("open"); c != "" {
+		return strings.Split(c, ".")
+	}
+	return nil
+}
+
+// KeepOpen puts a chart among the open ones and gives them all, the others in the order they had.
+func (w *Reply) KeepOpen(id string) []string {
+	open := w.q.OpenCharts()
+	for _, o := range open {
+		if o == id {
+			return open
+		}
+	}
+	open = append(open, id)
+	if len(open) > mostOpen {
+		open = open[len(open)-mostOpen:]
+	}
+	w.SetCookie("open", strings.Join(open, "."), 0)
+	return open
+}
+
+// CloseChart takes a chart from the open ones.
+func (w *Reply) CloseChart(id string) {
+	var keep []string
+	for _, o := range w.q.OpenCharts() {
+		if o != id {
+			keep = append(keep, o)
+		}
+	}
+	w.SetCookie("open", strings.Join(keep, "."), 0)
+}
+
+// theme is the chosen theme, or "" for the system's.
+func (q *Request) theme() string {
+	if t := q.cookie("theme"); t == "dark" || t == "light" {
+		return t
+	}
+	return ""
+}
+
+func (q *Request) themeIcon() string {
+	if q.theme() == "dark" {
+		return "sun"
+	}
+	return "moon"
+}
+
+// toast gives the words that the last action left, and where its undo goes.
+func (q *Request) toast() (words, undo string) {
+	a, b, _ := strings.Cut(q.Cookie("toast"), "|")
+	words, _ = url.QueryUnescape(a)
+	undo, _ = url.QueryUnescape(b)
+	return words, undo
+}
+
+// idleSeconds is how long the session lasts without anything done.
+func (q *Request) idleSeconds() int {
+	if q.State.IdleAt.IsZero() {
+		return 0
+	}
+	return int(q.Practice.Settings.Idle.Seconds())
+}
+
+// Initials gives one or two letters for a round mark.
+func Initials(name string) string {
+	var out []rune
+	for _, w := range strings.Fields(strings.SplitN(name, ",", 2)[0]) {
+		out = append(out, []rune(w)[0])
+	}
+	if len(out) > 2 {
+		out = []rune{out[0], out[len(out)-1]}
+	}
+	return strings.ToUpper(string(out))
+}
+
+// iconFor gives the icon of a kind of problem.
+func iconFor(i *fhir.Issue) string {
+	switch i.Code {
+	case "forbidden", "security", "login", "suppressed":
+		return "lock"
+	case "not-found", "deleted":
+		return "search"
+	case "conflict":
+		return "refresh-cw"
+	}
+	return "triangle-alert"
+}
