@@ -1,0 +1,279 @@
+package fhirstore
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"crypto/sha256"
+
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+)
+
+var (
+	selectImport = db.SQL(`SELECT entries, done FROM import_file WHERE practice_id = $1 AND h = $2`)
+	upsertImport = db.SQL(`INSERT INTO import_file (practice_id, h, entries, done, at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (practice_id, h) DO UPDATE SET entries = excluded.entries, done = excluded.done, at = excluded.at`)
+	selectKnown = db.SQL(`SELECT idh FROM resource WHERE practice_id = $1 AND idh {in $2} AND deleted = 0`)
+)
+
+// fileMark is how far a file, known by the hash of its content, has been taken in.
+type fileMark struct {
+	sum     string
+	entries int64
+	done    bool
+}
+
+func (run *importRun) mark(ctx context.Context, data []byte) (m fileMark, k keyspace, err error) {
+	sum := sha256.Sum256(data)
+	m.sum = hex.EncodeToString(sum[:])
+	err = run.im.Store.db.View(ctx, run.im.Scope, func(tx *db.Tx) error {
+		k = keyspaceOf(tx.Keys())
+		var done int64
+		err := tx.QueryRow(ctx, selectImport, int64(tx.Practice()), k.sum("file", m.sum)).Scan(&m.entries, &done)
+		if errors.Is(err, db.ErrNoRows) {
+			return nil
+		}
+		m.done = done != 0
+		return err
+	})
+	return m, k, err
+}
+
+// commit records in the writing transaction how far the file is.
+func (m fileMark) commit(ctx context.Context, tx *db.Tx, entries int64, done bool) error {
+	flag := int64(0)
+	if done {
+		flag = 1
+	}
+	_, err := tx.Exec(ctx, upsertImport, int64(tx.Practice()), keyspaceOf(tx.Keys()).sum("file", m.sum), entries, flag, tx.NowMicro())
+	return err
+}
+
+// take imports one file.
+func (run *importRun) take(ctx context.Context, path string) error {
+	data, err := run.read(path)
+	if err != nil {
+		return err
+	}
+	m, k, err := run.mark(ctx, data)
+	if err != nil {
+		return err
+	}
+	if m.done {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		run.report.Skipped++
+		return nil
+	}
+	if isLines(data) {
+		return run.lines(ctx, path, data, m, k)
+	}
+	n, err := fhirjson.Parse(data, fhirjson.Limits{Bytes: len(data)})
+	if err != nil {
+		return fhir.Issues{*fhir.SyntaxIssue(err)}
+	}
+	if n.Get("resourceType").Text() != "Bundle" {
+		return run.resources(ctx, path, []*fhirjson.Node{n}, []int{1}, m, k, 1, true)
+	}
+	b, issue := parseBundle(n, true)
+	if issue != nil {
+		return fhir.Issues{*issue}
+	}
+	result, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
+		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error { return m.commit(ctx, tx, int64(len(b.entries)), true) }})
+	if err != nil {
+		return run.placed(err, data, n)
+	}
+	for _, e := range b.entries {
+		if e.result.Issues != nil {
+			run.fault(path, 0, run.located(e.result.Issues, data, n)...)
+		}
+	}
+	if len(result.Warnings) > 0 {
+		run.fault(path, 0, run.located(result.Warnings, data, n)...)
+	}
+	run.wrote(k, b.entries)
+	return nil
+}
+
+// placed gives the issues in an error the line of their entry.
+func (run *importRun) placed(err error, data []byte, n *fhirjson.Node) error {
+	var issues fhir.Issues
+	if errors.As(err, &issues) {
+		return fhir.Issues(run.located(issues, data, n))
+	}
+	return err
+}
+
+func (run *importRun) located(issues fhir.Issues, data []byte, n *fhirjson.Node) []fhir.Issue {
+	items := n.Get("entry").Items()
+	out := make([]fhir.Issue, len(issues))
+	for i, issue := range issues {
+		if e := entryOf(issue.Path); e >= 0 && e < len(items) && issue.Line == 0 {
+			issue.Line, _ = fhirjson.Position(data, items[e].Offset())
+		}
+		out[i] = issue
+	}
+	return out
+}
+
+// read returns the bytes of a file, unpacked.
+func (run *importRun) read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fhir.Problem("not-found", "The file cannot be read.", "Check that it exists and that you may read it.").Because(err)
+	}
+	defer f.Close()
+	limit := run.im.MaxFile
+	if limit <= 0 {
+		limit = defaultMaxFile
+	}
+	in := bufio.NewReader(f)
+	var r io.Reader = in
+	head, _ := in.Peek(2)
+	if bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fhir.Problem("structure", "The gzip file is damaged.", "Get the file again from its source.").Because(err)
+		}
+		r = z
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fhir.Problem("incomplete", "The file ends too early.", "Get the file again from its source.").Because(err)
+	case err != nil:
+		return nil, fhir.Problem("structure", "The file is damaged.", "Get the file again from its source.").Because(err)
+	case int64(len(data)) > limit:
+		return nil, fhir.Problem("too-long", fmt.Sprintf("The file is larger than %d MB unpacked.", limit>>20), "Split it, or raise the limit.")
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, fhir.Problem("structure", "The file is empty.", "Export it again.")
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+}
+
+// isLines tells NDJSON from one JSON document: its first line is a complete object and more follows.
+func isLines(data []byte) bool {
+	line, rest, ok := bytes.Cut(bytes.TrimSpace(data), []byte("\n"))
+	if !ok || len(bytes.TrimSpace(rest)) == 0 {
+		return false
+	}
+	_, err := fhirjson.Parse(line, fhirjson.Limits{})
+	return err == nil
+}
+
+// linesPerCommit is how many lines of NDJSON share a transaction.
+const linesPerCommit = 1000
+
+// lines imports NDJSON: a resource a line. A line that is wrong is reported and left out.
+func (run *importRun) lines(ctx context.Context, path string, data []byte, m fileMark, k keyspace) error {
+	var nodes []*fhirjson.Node
+	var numbers []int
+	at := 0
+	for line := range bytes.Lines(data) {
+		at++
+		if int64(at) <= m.entries || len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		n, err := fhirjson.Parse(bytes.TrimSpace(line), fhirjson.Limits{})
+		if err != nil {
+			issue := fhir.SyntaxIssue(err)
+			issue.Line = 0
+			run.fault(path, at, *issue)
+		} else {
+			nodes, numbers = append(nodes, n), append(numbers, at)
+		}
+		if len(nodes) == linesPerCommit {
+			if err := run.resources(ctx, path, nodes, numbers, m, k, int64(at), false); err != nil {
+				return err
+			}
+			nodes, numbers = nil, nil
+		}
+	}
+	return run.resources(ctx, path, nodes, numbers, m, k, int64(at), true)
+}
+
+// resources imports resources that stand alone, each on its own merits, with their progress in the file.
+func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirjson.Node, lines []int, m fileMark, k keyspace, upTo int64, last bool) error {
+	b := &bundle{kind: "batch", targets: map[string]string{}}
+	for i, n := range nodes {
+		e := &entry{index: i, node: n, typ: n.Get("resourceType").Text(), id: n.Get("id").Text(), method: "PUT"}
+		if e.id == "" {
+			e.method = "POST"
+		}
+		if typeCode(e.typ) == 0 {
+			e.fail(fhir.Problem("structure", "This is not a resource of FHIR R4.", "Give it a resourceType of R4."))
+		}
+		b.entries = append(b.entries, e)
+	}
+	b.assign(true)
+	_, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
+		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error { return m.commit(ctx, tx, upTo, last) }})
+	if err != nil {
+		return err
+	}
+	for i, e := range b.entries {
+		for _, issue := range e.result.Issues {
+			issue.Path = trimEntry(issue.Path)
+			run.fault(path, lines[i], issue)
+		}
+	}
+	run.wrote(k, b.entries)
+	return nil
+}
+
+// trimEntry turns a place in the bundle that resources makes up into one in the resource.
+func trimEntry(path string) string {
+	if i := bytes.IndexByte([]byte(path), '('); i >= 0 && entryOf(path) >= 0 {
+		rest := path[i+1:]
+		if j := bytes.IndexByte([]byte(rest), ')'); j >= 0 {
+			return rest[:j] + rest[j+1:]
+		}
+	}
+	return path
+}
+
+// dangling counts the references that lead to nothing, in this import or before it.
+func (run *importRun) dangling(ctx context.Context) error {
+	var ask []int64
+	for h := range run.refs {
+		if !run.written[h] {
+			ask = append(ask, h)
+		}
+	}
+	missing := int64(len(ask))
+	err := run.im.Store.db.View(ctx, run.im.Scope, func(tx *db.Tx) error {
+		for len(ask) > 0 {
+			n := min(len(ask), 5000)
+			rows, err := tx.Query(ctx, selectKnown, int64(tx.Practice()), ask[:n])
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				missing--
+			}
+			rows.Close()
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			ask = ask[n:]
+		}
+		return nil
+	})
+	if missing > 0 && err == nil {
+		run.report.Dangling = missing
+		w := fhir.Problem("not-found", fmt.Sprintf("%d resources that others refer to are not here.", missing), "Import the files that hold them as well.")
+		w.Severity = "warning"
+		run.fault("", 0, *w)
+	}
+	return err
+}
