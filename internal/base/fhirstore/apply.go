@@ -74,9 +74,13 @@ type applier struct {
 	opt      ApplyOptions
 	b        *bundle
 	warnings fhir.Issues
+
+	loosened   int // entries with conditional references kept as identifiers
+	firstLoose *entry
 }
 
 func (a *applier) result() *BundleResult {
+	a.warn()
 	out := &BundleResult{Kind: a.b.kind, Warnings: a.warnings}
 	for _, e := range a.b.entries {
 		out.Entries = append(out.Entries, e.result)

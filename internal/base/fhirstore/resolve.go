@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -107,14 +108,22 @@ func (a *applier) rewrite(e *entry) {
 		}
 		return ref
 	})
-	if a.opt.Loose {
-		if n := loosen(e.node); n > 0 {
-			w := *e.at(fhir.Problem("not-found", "A conditional reference leads to nothing, or to more than one resource; it was kept as an identifier.",
-				"Load the resource it means, or merge the duplicates, and import again to connect them."))
-			w.Severity = "warning"
-			a.warnings = append(a.warnings, w)
+	if a.opt.Loose && loosen(e.node) > 0 {
+		if a.loosened++; a.loosened == 1 {
+			a.firstLoose = e
 		}
 	}
+}
+
+// warn tells about references that were kept as identifiers, once for the bundle.
+func (a *applier) warn() {
+	if a.loosened == 0 {
+		return
+	}
+	w := *a.firstLoose.at(fhir.Problem("not-found", fmt.Sprintf("Conditional references of %d entries, from this one on, lead to nothing or to several resources; they were kept as identifiers.", a.loosened),
+		"Load the resources they mean, or merge the duplicates, and import again to connect them."))
+	w.Severity = "warning"
+	a.warnings = append(a.warnings, w)
 }
 
 // loosen turns the conditional references left in a tree into logical ones.
