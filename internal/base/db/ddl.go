@@ -76,40 +76,68 @@ func rewriteDDL(text string, e Engine) (string, error) {
 		return "", err
 	}
 	for _, st := range statements {
-		table := createTable.MatchString(withoutComments(st))
-		if !table && !alterTable.MatchString(withoutComments(st)) {
+		bare := withoutComments(st)
+		switch {
+		case createTable.MatchString(bare):
+			out.WriteString(rewriteTable(st, e))
+		case alterTable.MatchString(bare):
+			out.WriteString(rewriteTypes(st, e))
+		default:
 			out.WriteString(st)
-			continue
 		}
+	}
+	return out.String(), nil
+}
+
+func rewriteTable(st string, e Engine) string {
+	if e == PostgreSQL {
+		return rewriteTypes(st, e)
+	}
+	clustered := clusteredMark.MatchString(st)
+	st = rewriteTypes(clusteredMark.ReplaceAllString(st, ")"), e)
+	body, semicolon := strings.CutSuffix(strings.TrimRight(st, " \t\n"), ";")
+	body += " STRICT"
+	if clustered {
+		body += ", WITHOUT ROWID"
+	}
+	if semicolon {
+		body += ";"
+	}
+	return body
+}
+
+// rewriteTypes changes the words outside quotes and comments.
+func rewriteTypes(st string, e Engine) string {
+	var out strings.Builder
+	plain := 0 // where the words not yet written begin
+	words := func(s string) string {
 		if e == PostgreSQL {
-			st = typeText.ReplaceAllStringFunc(st, func(s string) string {
-				if len(s) > len("TEXT") { // CAST(… AS TEXT)
-					return s
+			return typeText.ReplaceAllStringFunc(s, func(m string) string {
+				if len(m) > len("TEXT") { // CAST(… AS TEXT)
+					return m
 				}
 				return `TEXT COLLATE "C"`
 			})
-			out.WriteString(st)
+		}
+		s = typeBigint.ReplaceAllString(s, "INTEGER")
+		s = typeBytea.ReplaceAllString(s, "BLOB")
+		return typeDouble.ReplaceAllString(s, "REAL")
+	}
+	for i := 0; i < len(st); {
+		j, err := skipQuoted(st, i)
+		if err != nil {
+			return st // splitStatements has already refused it
+		}
+		if j == i {
+			i++
 			continue
 		}
-		clustered := clusteredMark.MatchString(st)
-		st = clusteredMark.ReplaceAllString(st, ")")
-		st = typeBigint.ReplaceAllString(st, "INTEGER")
-		st = typeBytea.ReplaceAllString(st, "BLOB")
-		st = typeDouble.ReplaceAllString(st, "REAL")
-		if table {
-			body, semicolon := strings.CutSuffix(strings.TrimRight(st, " \t\n"), ";")
-			body += " STRICT"
-			if clustered {
-				body += ", WITHOUT ROWID"
-			}
-			if semicolon {
-				body += ";"
-			}
-			st = body
-		}
-		out.WriteString(st)
+		out.WriteString(words(st[plain:i]))
+		out.WriteString(st[i:j])
+		i, plain = j, j
 	}
-	return out.String(), nil
+	out.WriteString(words(st[plain:]))
+	return out.String()
 }
 
 // splitStatements cuts at semicolons outside quotes and comments; each piece keeps its semicolon.

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -345,6 +346,12 @@ func (b *sqliteBackend) connect(id PracticeID, writer bool) (*liteConn, error) {
 	}
 	if err != nil {
 		return nil, b.explain(id, err)
+	}
+	// SQLite's library makes this one with the process's usual mode. It holds page numbers only, but all files here
+	// are private.
+	if err := os.Chmod(b.path(id)+"-shm", 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
+		c.Close()
+		return nil, notStored(err)
 	}
 	return &liteConn{c: c}, nil
 }

@@ -2,8 +2,10 @@ package db
 
 import (
 	"crypto/rand"
+	"errors"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
@@ -15,12 +17,18 @@ import (
 type pageVFS struct {
 	vfs.VFS
 
-	mu      sync.RWMutex
-	ciphers map[PracticeID]*pageCipher
+	mu    sync.RWMutex
+	known map[PracticeID]*vfsStore
+}
+
+// vfsStore is what the connections to one practice share.
+type vfsStore struct {
+	pages *pageCipher
+	wal   walGate
 }
 
 func newPageVFS() *pageVFS {
-	return &pageVFS{VFS: vfs.Find(""), ciphers: make(map[PracticeID]*pageCipher)}
+	return &pageVFS{VFS: vfs.Find(""), known: make(map[PracticeID]*vfsStore)}
 }
 
 func (v *pageVFS) setKey(id PracticeID, key []byte) error {
@@ -30,14 +38,14 @@ func (v *pageVFS) setKey(id PracticeID, key []byte) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.ciphers[id] = c
+	v.known[id] = &vfsStore{pages: c}
 	return nil
 }
 
 func (v *pageVFS) forget(id PracticeID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.ciphers, id)
+	delete(v.known, id)
 }
 
 // Open is called for files without a name.
@@ -50,7 +58,7 @@ func (v *pageVFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag,
 
 // OpenFilename opens a file with the key its URI names, a temporary one with a key of its own.
 func (v *pageVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	c, err := v.cipherFor(name)
+	c, err := v.storeOf(name)
 	if err != nil {
 		return nil, flags, err
 	}
@@ -61,14 +69,19 @@ func (v *pageVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File
 	if flags&vfs.OPEN_MEMORY != 0 {
 		return file, flags, nil
 	}
-	return &pageFile{File: file, sectors: sectors{file: file, cipher: c}}, flags, nil
+	f := &pageFile{File: file, sectors: sectors{file: file, cipher: c.pages}}
+	if flags&vfs.OPEN_WAL != 0 {
+		f.wal = &c.wal
+	}
+	return f, flags, nil
 }
 
-func (v *pageVFS) cipherFor(name *vfs.Filename) (*pageCipher, error) {
+func (v *pageVFS) storeOf(name *vfs.Filename) (*vfsStore, error) {
 	if name == nil {
 		key := make([]byte, 64)
 		rand.Read(key)
-		return newPageCipher(key)
+		c, err := newPageCipher(key)
+		return &vfsStore{pages: c}, err
 	}
 	id, err := strconv.ParseInt(name.URIParameter("store"), 10, 64)
 	if err != nil {
@@ -76,7 +89,7 @@ func (v *pageVFS) cipherFor(name *vfs.Filename) (*pageCipher, error) {
 	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	c := v.ciphers[PracticeID(id)]
+	c := v.known[PracticeID(id)]
 	if c == nil {
 		return nil, sqlite3.IOERR_BADKEY
 	}
@@ -87,19 +100,131 @@ func (v *pageVFS) cipherFor(name *vfs.Filename) (*pageCipher, error) {
 type pageFile struct {
 	vfs.File
 	sectors sectors
+	wal     *walGate // for a WAL; shared by all connections to the practice
 }
 
-func (f *pageFile) ReadAt(p []byte, off int64) (int, error)  { return f.sectors.ReadAt(p, off) }
-func (f *pageFile) WriteAt(p []byte, off int64) (int, error) { return f.sectors.WriteAt(p, off) }
-func (f *pageFile) Truncate(size int64) error                { return f.File.Truncate(roundUp(size)) }
-func (f *pageFile) Unwrap() vfs.File                         { return f.File }
-func (f *pageFile) SharedMemory() vfs.SharedMemory           { return vfsutil.WrapSharedMemory(f.File) }
-func (f *pageFile) LockState() vfs.LockLevel                 { return vfsutil.WrapLockState(f.File) }
-func (f *pageFile) HasMoved() (bool, error)                  { return vfsutil.WrapHasMoved(f.File) }
-func (f *pageFile) PersistWAL() bool                         { return vfsutil.WrapPersistWAL(f.File) }
-func (f *pageFile) SetPersistWAL(keep bool)                  { vfsutil.WrapSetPersistWAL(f.File, keep) }
-func (f *pageFile) SizeHint(size int64) error                { return vfsutil.WrapSizeHint(f.File, roundUp(size)) }
-func (f *pageFile) ChunkSize(size int)                       { vfsutil.WrapChunkSize(f.File, int(roundUp(int64(size)))) }
+// walGate stands before a WAL. It does two things.
+//
+// A commit writes its frames one by one, each as a header and a page, and then syncs. The gate gathers them, so that
+// they are encrypted and written together: at the latest by Sync, or when anyone reads.
+//
+// Frames do not end where cipher blocks end. Writing the next frame changes the block that holds the last bytes of a
+// committed one, and a reader must not see that block half written. The gate lets readers wait for the write.
+type walGate struct {
+	mu      sync.RWMutex
+	pending []byte
+	at      int64     // where pending begins
+	owner   *pageFile // whose writes they are
+}
+
+// gatherLimit bounds what is held back; a large transaction is written in pieces of this size.
+const gatherLimit = 256 << 10
+
+func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.wal == nil {
+		return f.sectors.ReadAt(p, off)
+	}
+	f.wal.mu.RLock()
+	if len(f.wal.pending) > 0 {
+		f.wal.mu.RUnlock()
+		if err := f.flush(); err != nil {
+			return 0, err
+		}
+		f.wal.mu.RLock()
+	}
+	defer f.wal.mu.RUnlock()
+	return f.sectors.ReadAt(p, off)
+}
+
+func (f *pageFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.wal == nil {
+		n, err := f.sectors.WriteAt(p, off)
+		return n, full(err)
+	}
+	g := f.wal
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.pending) > 0 && (g.owner != f || off != g.at+int64(len(g.pending)) || len(g.pending) >= gatherLimit) {
+		if err := g.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if len(g.pending) == 0 {
+		g.at, g.owner = off, f
+	}
+	g.pending = append(g.pending, p...)
+	return len(p), nil
+}
+
+// flush writes what was gathered. What cannot be written is dropped: SQLite is told and takes the transaction back.
+func (f *pageFile) flush() error {
+	if f.wal == nil {
+		return nil
+	}
+	f.wal.mu.Lock()
+	defer f.wal.mu.Unlock()
+	return f.wal.flush()
+}
+
+func (g *walGate) flush() error {
+	if len(g.pending) == 0 {
+		return nil
+	}
+	_, err := g.owner.sectors.WriteAt(g.pending, g.at)
+	clear(g.pending)
+	g.pending = g.pending[:0]
+	return full(err)
+}
+
+// Sync makes the file durable.
+func (f *pageFile) Sync(flags vfs.SyncFlag) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return full(f.File.Sync(flags))
+}
+
+// Size is the size of the file.
+func (f *pageFile) Size() (int64, error) {
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return f.File.Size()
+}
+
+// Truncate cuts the file after the sector that holds byte size.
+func (f *pageFile) Truncate(size int64) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.File.Truncate(roundUp(size))
+}
+
+// Close closes the file.
+func (f *pageFile) Close() error {
+	err := f.flush()
+	if e := f.File.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// full gives the errors of a disk without room the code that says so; SQLite would call them I/O errors.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		return vfs.SystemError(err, sqlite3.FULL)
+	}
+	return err
+}
+
+func (f *pageFile) Unwrap() vfs.File               { return f.File }
+func (f *pageFile) SharedMemory() vfs.SharedMemory { return vfsutil.WrapSharedMemory(f.File) }
+func (f *pageFile) LockState() vfs.LockLevel       { return vfsutil.WrapLockState(f.File) }
+func (f *pageFile) HasMoved() (bool, error)        { return vfsutil.WrapHasMoved(f.File) }
+func (f *pageFile) PersistWAL() bool               { return vfsutil.WrapPersistWAL(f.File) }
+func (f *pageFile) SetPersistWAL(keep bool)        { vfsutil.WrapSetPersistWAL(f.File, keep) }
+func (f *pageFile) SizeHint(size int64) error      { return vfsutil.WrapSizeHint(f.File, roundUp(size)) }
+func (f *pageFile) ChunkSize(size int)             { vfsutil.WrapChunkSize(f.File, int(roundUp(int64(size)))) }
 
 // DeviceCharacteristics drops what re-writing a whole sector for a part of it does not keep, above all
 // POWERSAFE_OVERWRITE: SQLite then never lets one commit share a sector with the next.
