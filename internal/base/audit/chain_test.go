@@ -55,6 +55,7 @@ func fill(t *testing.T, l *audit.Log, n, waiting int) audit.Checkpoint {
 }
 
 func TestSequenceAndVerify(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		if r := verify(t, l); r.Fault != nil || r.Entries != 0 {
@@ -81,6 +82,7 @@ func TestSequenceAndVerify(t *testing.T) {
 
 // Whoever can write to the tables but has no key is always found out, and the first bad entry is named.
 func TestVerifyFindsTampering(t *testing.T) {
+	t.Parallel()
 	const some = `(SELECT max(id) FROM audit_event WHERE practice_id = $1 AND id < (SELECT max(id) FROM audit_event WHERE practice_id = $1) - 8 * 4096)`
 	for _, c := range []struct {
 		name string
@@ -132,6 +134,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 
 // Every byte of a sealed entry counts.
 func TestVerifyFindsEveryFlippedByte(t *testing.T) {
+	t.Parallel()
 	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	end := fill(t, l, 3, 0)

@@ -33,6 +33,7 @@ func find(t *testing.T, l *audit.Log, p db.PracticeID, f audit.Filter) []audit.E
 }
 
 func TestSeenIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		e := audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "o1", Version: 2, Patient: "Patient/a",
@@ -63,6 +64,7 @@ func TestSeenIsFoundAgain(t *testing.T) {
 }
 
 func TestSeenRefusesZeroScope(t *testing.T) {
+	t.Parallel()
 	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	if err := l.Seen(t.Context(), scope{}, audit.Event{}); !errors.Is(err, db.ErrNoScope) {
@@ -74,6 +76,7 @@ func TestSeenRefusesZeroScope(t *testing.T) {
 }
 
 func TestRecordGoesWithItsEffect(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		undone := errors.New("undone")
@@ -100,6 +103,7 @@ func TestRecordGoesWithItsEffect(t *testing.T) {
 }
 
 func TestFindFilters(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		for i := range 30 {
@@ -169,6 +173,7 @@ func TestFindFilters(t *testing.T) {
 }
 
 func TestSeenSharesCommits(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		const callers, each = 32, 20
@@ -198,6 +203,7 @@ func TestSeenSharesCommits(t *testing.T) {
 }
 
 func TestSeenFailsWhenNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
 		var wg sync.WaitGroup
@@ -219,6 +225,7 @@ func TestSeenFailsWhenNothingCanBeWritten(t *testing.T) {
 }
 
 func TestSeenInsideDoIsRefused(t *testing.T) {
+	t.Parallel()
 	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	err := d.Do(t.Context(), person(1, 1), func(tx *db.Tx) error {
@@ -233,6 +240,7 @@ func TestSeenInsideDoIsRefused(t *testing.T) {
 }
 
 func TestSeenOutlivesItsCaller(t *testing.T) {
+	t.Parallel()
 	d := dbtest.SQLite(t, nil)
 	l := audit.New(d.DB)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -51,7 +51,7 @@ func New(d *db.DB, log *audit.Log, o Options) *Auth {
 	}
 	a := &Auth{
 		db: d, log: log, clock: d.Clock(), options: o,
-		hashes:   newHasher(o.PasswordHashes),
+		hashes:   newHasher(o.PasswordHashes, argonMemory),
 		sessions: newSessionCache(),
 	}
 	a.web, a.webErr = newWebAuthn(o)

@@ -34,15 +34,16 @@ type hasher struct {
 	turns   chan struct{}
 	waiting atomic.Int64
 	work    atomic.Int64 // hashes computed since start; tests compare it between paths
+	memory  uint32       // KiB; tests take less
 	dummy   string       // compared with when there is no such person
 }
 
-func newHasher(atOnce int) *hasher {
-	h := &hasher{turns: make(chan struct{}, atOnce)}
+func newHasher(atOnce int, memory uint32) *hasher {
+	h := &hasher{turns: make(chan struct{}, atOnce), memory: memory}
 	salt, key := make([]byte, argonSalt), make([]byte, argonKey)
 	rand.Read(salt)
 	rand.Read(key)
-	h.dummy = phc(argonMemory, argonPasses, argonLanes, salt, key)
+	h.dummy = phc(memory, argonPasses, argonLanes, salt, key)
 	return h
 }
 
@@ -84,8 +85,8 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, argonSalt)
 	rand.Read(salt)
 	h.work.Add(1)
-	key := argon2.IDKey(normalPassword(password), salt, argonPasses, argonMemory, argonLanes, argonKey)
-	return phc(argonMemory, argonPasses, argonLanes, salt, key), nil
+	key := argon2.IDKey(normalPassword(password), salt, argonPasses, h.memory, argonLanes, argonKey)
+	return phc(h.memory, argonPasses, argonLanes, salt, key), nil
 }
 
 // matches compares a password with a stored form. An empty or unreadable form costs the same and never matches.

@@ -136,12 +136,12 @@ func (a *Auth) SetSettings(ctx context.Context, by db.Scope, s Settings) error {
 	defer a.forgetPractice(by.Practice())
 	return a.change(ctx, by, e, func(tx *db.Tx) error {
 		_, err := tx.Exec(ctx, setPracticeSettings, 0, int64(by.Practice()),
-			int64(s.Idle/time.Second), int64(s.Absolute/time.Second), flag(s.MFA))
+			int64(s.Idle/time.Second), int64(s.Absolute/time.Second), oneIf(s.MFA))
 		return err
 	})
 }
 
-func flag(b bool) int64 {
+func oneIf(b bool) int64 {
 	if b {
 		return 1
 	}

@@ -110,12 +110,11 @@ func count(ctx context.Context, tx *db.Tx, subjects []subject) error {
 		if err := tx.QueryRow(ctx, lockThrottle, 0, s.key).Scan(&s.failures, &last); err != nil {
 			return err
 		}
-		since := now.Sub(time.UnixMicro(last))
+		since := max(now.Sub(time.UnixMicro(last)), 0) // the clock may have been set back
 		if since > s.kind.quiet {
 			s.failures = 0
-		} else if d := s.kind.delay(s.failures) - since; s.failures > 0 && d > wait {
-			wait = d
 		}
+		wait = max(wait, s.kind.delay(s.failures)-since)
 	}
 	if wait > 0 {
 		return errTooSoon{wait}
