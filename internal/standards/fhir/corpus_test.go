@@ -39,15 +39,24 @@ type document struct {
 	raw  []byte
 }
 
-// examples yields the official R4 examples, and synthea the Synthea bundles
-// and NDJSON lines.
+// examples yields the official R4 examples.
 func examples(t testing.TB, yield func(document)) {
 	t.Helper()
 	dir := corpus(t, "fhir-r4")
 	if dir == "" {
 		return
 	}
-	f, err := os.Open(filepath.Join(dir, "examples.tar.gz"))
+	untar(t, filepath.Join(dir, "examples.tar.gz"), func(name string, raw []byte) {
+		if strings.HasSuffix(name, ".json") && filepath.Base(name) != "package.json" {
+			yield(document{filepath.Base(name), raw})
+		}
+	})
+}
+
+// untar yields the files of a .tar.gz.
+func untar(t testing.TB, path string, yield func(name string, raw []byte)) {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,17 +73,15 @@ func examples(t testing.TB, yield func(document)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasSuffix(h.Name, ".json") || strings.HasSuffix(h.Name, "package.json") {
-			continue
-		}
 		raw, err := io.ReadAll(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		yield(document{filepath.Base(h.Name), raw})
+		yield(h.Name, raw)
 	}
 }
 
+// synthea yields the Synthea bundles and NDJSON lines.
 func synthea(t testing.TB, yield func(document)) {
 	t.Helper()
 	dir := corpus(t, "synthea")
