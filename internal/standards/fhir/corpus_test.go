@@ -170,6 +170,34 @@ func TestSyntheaIsValid(t *testing.T) {
 	t.Logf("%d documents", count)
 }
 
+// TestUSCoreIsValid reads the guides: profiles, value sets and examples.
+func TestUSCoreIsValid(t *testing.T) {
+	dir := corpus(t, "us-core")
+	if dir == "" {
+		return
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "*.tar.gz"))
+	if err != nil || len(paths) < 4 {
+		t.Fatalf("%d packages (%v)", len(paths), err)
+	}
+	count := 0
+	for _, path := range paths {
+		untar(t, path, func(name string, raw []byte) {
+			if !strings.HasSuffix(name, ".json") || strings.HasPrefix(filepath.Base(name), ".") || !bytes.Contains(raw, []byte(`"resourceType"`)) {
+				return
+			}
+			count++
+			n, issues := Parse(raw)
+			if issues.HasErrors() {
+				t.Errorf("%s: %v", name, issues)
+				return
+			}
+			roundTrip(t, document{name, raw}, n)
+		})
+	}
+	t.Logf("%d resources", count)
+}
+
 // roundTrip checks that writing the tree gives the document's own bytes, apart
 // from white space between values and the way strings are escaped.
 func roundTrip(t *testing.T, d document, n *fhirjson.Node) {

@@ -3,6 +3,7 @@ package fhir
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,12 +103,26 @@ func (is Issues) Err() error {
 }
 
 // Locate fills in Line and Column of issues that Validate found in the
-// document raw, which must be the bytes the tree was parsed from.
+// document raw, which must be the bytes the tree was parsed from. It reads raw
+// once, however many issues there are.
 func (is Issues) Locate(raw []byte) {
+	order := make([]int, 0, len(is))
 	for i := range is {
 		if is[i].Line == 0 && is[i].offset > 0 {
-			is[i].Line, is[i].Column = fhirjson.Position(raw, is[i].offset)
+			order = append(order, i)
 		}
+	}
+	slices.SortFunc(order, func(a, b int) int { return is[a].offset - is[b].offset })
+	at, line, column := 0, 1, 1
+	for _, i := range order {
+		l, c := fhirjson.Position(raw[at:], is[i].offset-at)
+		if l > 1 {
+			line, column = line+l-1, c
+		} else {
+			column += c - 1
+		}
+		at = min(is[i].offset, len(raw))
+		is[i].Line, is[i].Column = line, column
 	}
 }
 

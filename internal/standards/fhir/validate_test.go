@@ -1,6 +1,8 @@
 package fhir
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,7 +75,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"unknown sibling", patient(`"_birthdate":{"id":"x"}`), "Patient._birthdate", "structure", "no element", `birthDate`, false},
 		{"sibling not an object", patient(`"_birthDate":"x"`), "Patient.birthDate", "structure", "_birthDate holds a string", "extension", false},
 		{"sibling not an array", patient(`"name":[{"given":["A"],"_given":{"id":"x"}}]`), "Patient.name[0].given", "structure", "holds an object", "array", false},
-		{"sibling lengths", patient(`"name":[{"given":["A"],"_given":[null,{"id":"x"}]}]`), "Patient.name[0].given", "structure", "different lengths", "null", true},
+		{"longer sibling without extension", patient(`"name":[{"given":["A"],"_given":[{"id":"x"},{"id":"y"}]}]`), "Patient.name[0].given[1]", "structure", "neither", "", true},
+		{"null beyond a shorter sibling", patient(`"name":[{"given":["A",null],"_given":[{"id":"x"}]}]`), "Patient.name[0].given[1]", "structure", "null", "_given", true},
 		{"sibling with nothing", patient(`"name":[{"given":["A"],"_given":[null]}]`), "Patient.name[0].given", "structure", "no content", "Leave", false},
 		{"sibling without value or extension", patient(`"_birthDate":{"id":"x"}`), "Patient.birthDate", "structure", "neither a value", "leave", false},
 		{"sibling with unknown member", patient(`"birthDate":"2000","_birthDate":{"value":"x"}`), "Patient.birthDate.value", "structure", "in Element", "", false},
@@ -103,7 +106,7 @@ func TestValidateRefuses(t *testing.T) {
 			if len(issues) > 1 && !tt.alsoOtherFault {
 				t.Errorf("more than one fault: %v", issues)
 			}
-			i := issues[0]
+			i := issues[slices.IndexFunc(issues, func(i Issue) bool { return i.Severity == "error" })]
 			if i.Path != tt.path || i.Code != tt.code || i.Severity != "error" {
 				t.Errorf("%s %s at %q, want %s at %q", i.Severity, i.Code, i.Path, tt.code, tt.path)
 			}
@@ -132,9 +135,14 @@ func TestValidateAccepts(t *testing.T) {
 }
 
 func TestValidateWarns(t *testing.T) {
-	_, issues := Parse([]byte(`{"resourceType":"Patient","name":[{"family":" "}]}`))
-	if len(issues) != 1 || issues.HasErrors() || issues[0].Severity != "warning" {
-		t.Errorf("white space: %v", issues)
+	for _, doc := range []string{
+		`{"resourceType":"Patient","name":[{"family":" "}]}`,
+		`{"resourceType":"Patient","name":[{"given":["A","B"],"_given":[{"id":"x"}]}]}`,
+	} {
+		_, issues := Parse([]byte(doc))
+		if len(issues) != 1 || issues.HasErrors() || issues[0].Severity != "warning" {
+			t.Errorf("%s: %v", doc, issues)
+		}
 	}
 }
 
@@ -142,6 +150,18 @@ func TestValidateLocates(t *testing.T) {
 	_, issues := Parse([]byte("{\"resourceType\":\"Patient\",\n \"active\": 5}"))
 	if len(issues) != 1 || issues[0].Line != 2 || issues[0].Column != 12 {
 		t.Errorf("place: %+v", issues)
+	}
+	raw := []byte("{\"resourceType\":\"Patient\", \"name\":[{\"text\":\"é\", \"a\":1},\n{\"text\":\"é\",\"b\":2, \"c\":3}], \"active\":\n\n 5}")
+	_, issues = Parse(raw)
+	var places []string
+	for _, i := range issues {
+		places = append(places, fmt.Sprintf("%s %d:%d", i.Path, i.Line, i.Column))
+		if line, column := fhirjson.Position(raw, i.offset); line != i.Line || column != i.Column {
+			t.Errorf("%s is at %d:%d, not %d:%d", i.Path, line, column, i.Line, i.Column)
+		}
+	}
+	if got, want := strings.Join(places, ", "), "Patient.name[0].a 1:53, Patient.name[1].b 2:17, Patient.name[1].c 2:24, Patient.active 4:2"; got != want {
+		t.Errorf("places %s", got)
 	}
 }
 
