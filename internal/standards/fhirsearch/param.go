@@ -93,7 +93,7 @@ func compileType(resourceType string) *typeParams {
 }
 
 func compileParam(resourceType string, sp fhir.SearchParam) (*Param, error) {
-	p := &Param{Code: sp.Code, Type: sp.Type, Canonical: sp.Code, Targets: sp.Targets}
+	p := &Param{Code: sp.Code, Type: sp.Type, Canonical: sp.Code, Targets: slices.Sorted(slices.Values(sp.Targets))}
 	if sp.Expression == "" {
 		return p, nil
 	}

@@ -197,11 +197,12 @@ func date(t *ValueTerm, param *Param) *fhir.Issue {
 func numeric(t *ValueTerm, param *Param, s string) *fhir.Issue {
 	p, s := prefix(s)
 	v, half, ok := number(s)
-	if !ok {
+	low, high, within := interval(s)
+	if !ok || !within {
 		return fhir.Problem("value", param.Code+" is not a number.", "Write a decimal such as 5.4, after one of eq, ne, gt, lt, ge, le, sa, eb, ap or nothing.")
 	}
 	t.Prefix, t.Num = p, v
-	t.NumLow, t.NumHigh = v-half, v+half
+	t.NumLow, t.NumHigh = low, high
 	if p == "ap" {
 		margin := max(math.Abs(v)/10, half)
 		t.NumLow, t.NumHigh = v-margin, v+margin
