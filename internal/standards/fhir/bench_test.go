@@ -89,7 +89,7 @@ func BenchmarkSynthea(b *testing.B) {
 		}
 	})
 	if len(docs) == 0 {
-		b.Skip("no corpus")
+		return
 	}
 	b.Run("parse", func(b *testing.B) {
 		b.SetBytes(int64(size))
@@ -135,7 +135,7 @@ func BenchmarkSynthea(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	b.Run("types", func(b *testing.B) {
 		for b.Loop() {
-			for f := range rows(typesData) {
+			for f := range rows(packedTypes) {
 				if f[0] == "E" {
 					readElement("X", f[1:])
 				}
@@ -144,7 +144,7 @@ func BenchmarkStart(b *testing.B) {
 	})
 	b.Run("search", func(b *testing.B) {
 		for b.Loop() {
-			for range rows(searchData) {
+			for range rows(packedSearch) {
 			}
 		}
 	})

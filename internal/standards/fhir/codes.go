@@ -8,7 +8,7 @@ import (
 )
 
 //go:embed data/codes.gz
-var codesData []byte
+var packedCodes []byte
 
 // codeSet is the complete list of codes of a value set.
 type codeSet struct {
@@ -21,7 +21,7 @@ type codeSet struct {
 var codeSets = sync.OnceValue(func() map[string]*codeSet {
 	sets := make(map[string]*codeSet, 256)
 	var s *codeSet
-	for f := range rows(codesData) {
+	for f := range rows(packedCodes) {
 		if f[0] == "V" {
 			s = &codeSet{map[string][]string{}, map[string]map[string]struct{}{}, map[string]struct{}{}, nil}
 			sets[f[1]] = s

@@ -16,10 +16,10 @@ import (
 //go:generate go run ./gen
 
 //go:embed data/types.gz
-var typesData []byte
+var packedTypes []byte
 
 //go:embed data/rules.gz
-var rulesData []byte
+var packedRules []byte
 
 // rows unpacks embedded data and yields its tab-separated fields line by line.
 // The fields are valid until the next line.
@@ -50,7 +50,7 @@ func rows(packed []byte) iter.Seq[[]string] {
 var definitions = sync.OnceValue(func() map[string]*Type {
 	types := make(map[string]*Type, 256)
 	var t *Type
-	for f := range rows(typesData) {
+	for f := range rows(packedTypes) {
 		if f[0] == "T" {
 			t = &Type{Name: f[1], Kind: f[2], Base: f[3], Abstract: f[4] != ""}
 			types[t.Name] = t
@@ -132,7 +132,7 @@ func TypeNames() []string { return slices.Sorted(maps.Keys(definitions())) }
 var rules = sync.OnceValue(func() map[string][]Rule {
 	all := make(map[string][]Rule)
 	typ := ""
-	for f := range rows(rulesData) {
+	for f := range rows(packedRules) {
 		if f[0] == "T" {
 			typ = f[1]
 			continue

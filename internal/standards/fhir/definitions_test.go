@@ -96,14 +96,14 @@ func fingerprints(t *testing.T) map[string]string {
 		}
 		at = text[key]
 	}
-	for f := range rows(typesData) {
+	for f := range rows(packedTypes) {
 		if f[0] == "T" {
 			begin("T " + f[1])
 			continue
 		}
 		at.WriteString(strings.Join(f, "\t") + "\n")
 	}
-	for f := range rows(searchData) {
+	for f := range rows(packedSearch) {
 		switch f[0] {
 		case "P":
 			begin("P " + f[1][strings.LastIndexByte(f[1], '/')+1:])
@@ -246,7 +246,7 @@ func corrected(t *testing.T, path string) {
 }
 
 func TestDataIsSmall(t *testing.T) {
-	if n := len(typesData) + len(rulesData) + len(codesData) + len(searchData); n > 250_000 {
+	if n := len(packedTypes) + len(packedRules) + len(packedCodes) + len(packedSearch); n > 250_000 {
 		t.Errorf("%d bytes of embedded data", n)
 	}
 }
@@ -358,7 +358,7 @@ func TestDataIsAsGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string][]byte{"types.gz": typesData, "rules.gz": rulesData, "codes.gz": codesData, "search.gz": searchData} {
+	for name, data := range map[string][]byte{"types.gz": packedTypes, "rules.gz": packedRules, "codes.gz": packedCodes, "search.gz": packedSearch} {
 		if row := fmt.Sprintf("| %s | %d | %x |", name, len(data), sha256.Sum256(data)); !strings.Contains(string(raw), row) {
 			t.Errorf("%s differs from SOURCE.md; run go generate", name)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 //go:embed data/search.gz
-var searchData []byte
+var packedSearch []byte
 
 type searchTables struct {
 	params       map[string][]SearchParam // by resource type or abstract base
@@ -20,7 +20,7 @@ var searchDefinitions = sync.OnceValue(func() searchTables {
 	t := searchTables{map[string][]SearchParam{}, map[string]*SearchParam{}, map[string]map[string][]string{}}
 	var all []*SearchParam
 	bases := map[string]string{}
-	for f := range rows(searchData) {
+	for f := range rows(packedSearch) {
 		switch f[0] {
 		case "P":
 			p := &SearchParam{URL: f[1], Code: f[2], Type: f[3], Expression: f[6]}
