@@ -1,0 +1,183 @@
+package fhirstore
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirsearch"
+)
+
+// slow answers searches the plain way: look at every resource, decide by access and fhirsearch.Match. It is
+// what Search is compared with.
+type slow struct {
+	all    []*Resource
+	access auth.Access
+}
+
+func slowOf(s db.Scope, all []*Resource) slow { return slow{all, auth.AccessOf(s)} }
+
+// sees decides the kernel anew from the resource itself.
+func (m slow) sees(r *Resource, bit auth.Bits) bool {
+	if !m.access.Allows(r.Type, bit) || r.Labels&m.access.Forbidden != 0 {
+		return false
+	}
+	if m.access.Compartment == "" || sharedTypes[r.Type] || r.Reference() == m.access.Compartment {
+		return true
+	}
+	values, _ := fhirsearch.Extract(r.Type, r.Node())
+	for _, code := range compartmentParams(r.Type) {
+		canonical, _ := fhirsearch.Alias(r.Type, code)
+		for _, v := range values {
+			if v.Param == canonical && v.Kind == fhirsearch.Reference && v.RefType+"/"+v.RefID == m.access.Compartment {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (m slow) find(typ string, clauses []fhirsearch.Clause) (ids []string) {
+	for _, r := range m.all {
+		if r.Type == typ && m.sees(r, auth.CanSearch) && m.matches(r, clauses) {
+			ids = append(ids, r.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (m slow) matches(r *Resource, clauses []fhirsearch.Clause) bool {
+	for _, c := range clauses {
+		switch {
+		case c.Has != nil:
+			if !m.has(r, c.Has) {
+				return false
+			}
+		case len(c.Chain) > 0:
+			if !m.chain(r, &c) {
+				return false
+			}
+		case !fhirsearch.Match(r.Node(), c):
+			return false
+		}
+	}
+	return true
+}
+
+func (m slow) chain(r *Resource, c *fhirsearch.Clause) bool {
+	for _, link := range c.Chain {
+		ids := m.find(link.Target, []fhirsearch.Clause{*link.Clause})
+		for _, ref := range r.references(c.Param) {
+			if ref.RefType == link.Target && slices.Contains(ids, ref.RefID) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (m slow) has(r *Resource, h *fhirsearch.Has) bool {
+	ids := m.find(h.Type, []fhirsearch.Clause{*h.Clause})
+	for _, o := range m.all {
+		if o.Type != h.Type || !slices.Contains(ids, o.ID) {
+			continue
+		}
+		for _, ref := range o.references(h.Param) {
+			if ref.RefType+"/"+ref.RefID == r.Reference() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parse reads "Type?a=b&c=d".
+func parse(t testing.TB, request string) fhirsearch.Query {
+	t.Helper()
+	typ, query, _ := strings.Cut(request, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, issues := fhirsearch.ParseQuery(typ, values)
+	if issues.HasErrors() {
+		t.Fatalf("%s: %v", request, issues)
+	}
+	return q
+}
+
+// search returns the ids of all pages in order, and those included.
+func (b *bench) search(s db.Scope, request string) (ids, included []string, err error) {
+	q := parse(b.t, request)
+	err = b.d.View(context.Background(), s, func(tx *db.Tx) error {
+		for {
+			page, err := b.Search(context.Background(), tx, q)
+			if err != nil {
+				return err
+			}
+			for _, r := range page.Resources {
+				ids = append(ids, r.ID)
+			}
+			for _, r := range page.Included {
+				included = append(included, r.Reference())
+			}
+			if page.Next == "" {
+				return nil
+			}
+			q.Page = page.Next
+		}
+	})
+	return ids, included, err
+}
+
+// everything reads all current resources of a practice as the system.
+func (b *bench) everything(p db.PracticeID) (all []*Resource) {
+	b.t.Helper()
+	b.view(system(p), func(ctx context.Context, tx *db.Tx) error {
+		for after := int64(0); ; {
+			some, next, err := b.Changes(ctx, tx, after, 10000)
+			if err != nil || next == after {
+				return err
+			}
+			after = next
+			for _, r := range some {
+				if !r.Deleted {
+					all = append(all, r)
+				}
+			}
+		}
+	})
+	return all
+}
+
+// agree compares Search with the slow way for one request.
+func (b *bench) agree(s db.Scope, all []*Resource, request string) int {
+	b.t.Helper()
+	q := parse(b.t, request)
+	want := slowOf(s, all).find(q.Type, q.Clauses)
+	got, _, err := b.search(s, request)
+	access := auth.AccessOf(s)
+	if !access.Allows(q.Type, auth.CanSearch) || strings.HasPrefix(access.Compartment, "Practitioner/") {
+		if i, ok := err.(*fhir.Issue); !ok || i.Code != "forbidden" {
+			b.t.Errorf("%s without permission: %v", request, err)
+		}
+		return 0
+	}
+	if err != nil {
+		b.t.Errorf("%s: %v", request, err)
+		return 0
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		b.t.Errorf("%s gives\n%d %v, the slow way\n%d %v", request, len(got), head(got), len(want), head(want))
+	}
+	return len(want)
+}
+
+func head(s []string) []string { return s[:min(len(s), 12)] }
