@@ -2,7 +2,6 @@ package fhir
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -206,34 +205,32 @@ func (i *Issue) appendJSON(dst []byte) []byte {
 // Unknown codes give 500.
 func HTTPStatus(code string) int {
 	switch code {
-	case "invalid", "structure", "required", "value":
-		return http.StatusBadRequest
+	case "invalid", "structure", "required", "value", "not-supported":
+		return 400 // Bad Request
 	case "invariant", "business-rule", "code-invalid", "extension", "processing":
-		return http.StatusUnprocessableEntity
+		return 422 // Unprocessable Content
 	case "login", "unknown", "expired":
-		return http.StatusUnauthorized
+		return 401 // Unauthorized
 	case "security", "forbidden", "suppressed":
-		return http.StatusForbidden
+		return 403 // Forbidden
 	case "not-found":
-		return http.StatusNotFound
+		return 404 // Not Found
 	case "deleted":
-		return http.StatusGone
-	case "not-supported":
-		return http.StatusBadRequest
+		return 410 // Gone
 	case "conflict", "duplicate", "lock-error":
-		return http.StatusConflict
+		return 409 // Conflict
 	case "multiple-matches":
-		return http.StatusPreconditionFailed
+		return 412 // Precondition Failed
 	case "too-long", "too-costly":
-		return http.StatusRequestEntityTooLarge
+		return 413 // Content Too Large
 	case "throttled":
-		return http.StatusTooManyRequests
+		return 429 // Too Many Requests
 	case "timeout", "transient", "incomplete":
-		return http.StatusServiceUnavailable
+		return 503 // Service Unavailable
 	case "informational":
-		return http.StatusOK
+		return 200 // OK
 	}
-	return http.StatusInternalServerError
+	return 500 // Internal Server Error
 }
 
 // ParseReference splits a relative or absolute literal reference to a
