@@ -60,7 +60,13 @@ func resourceTypeOf(t reflect.Type) string {
 type encoder struct{ keepEmpty bool }
 
 func (e encoder) object(v reflect.Value, p *plan, resourceType string) (fhirjson.Node, *Issue) {
-	members := make([]fhirjson.Member, 0, 8)
+	filled := 1
+	for i := range p.fields {
+		if !v.Field(i).IsZero() {
+			filled++
+		}
+	}
+	members := make([]fhirjson.Member, 0, filled)
 	if resourceType != "" {
 		members = append(members, fhirjson.Member{Name: "resourceType", Value: fhirjson.NewString(resourceType)})
 	}
