@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"pgregory.net/rapid"
 
 	"yarrow.health/internal/base/keys"
@@ -318,4 +319,54 @@ func BenchmarkHash(b *testing.B) {
 	for b.Loop() {
 		p.Hash("Observation", "code", "http://loinc.org", "8480-6")
 	}
+}
+
+func TestKeyExportCarriesKeysElsewhere(t *testing.T) {
+	who, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, _ := open(t, options(t))
+	want := practice(t, from, 5).Hash("x")
+	practice(t, from, 6)
+	system := practice(t, from, 0).Hash("x")
+	var all, one bytes.Buffer
+	if err := from.Export(&all, nil, who.Recipient()); err != nil {
+		t.Fatal(err)
+	}
+	if err := from.Export(&one, []int64{5}, who.Recipient()); err != nil {
+		t.Fatal(err)
+	}
+	wantIssue(t, from.Export(&bytes.Buffer{}, []int64{99}, who.Recipient()), "not-found", "99")
+
+	o := options(t)
+	to, _ := open(t, o)
+	if err := to.Import(bytes.NewReader(all.Bytes()), who); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := open(t, o)
+	for id, want := range map[int64]int64{5: want, 0: system} {
+		if p, err := again.Practice(id); err != nil || p.Hash("x") != want {
+			t.Errorf("practice %d: %v", id, err)
+		}
+	}
+	if err := again.Import(bytes.NewReader(one.Bytes()), who); err != nil {
+		t.Errorf("importing the same key again: %v", err)
+	}
+	third, _ := open(t, options(t))
+	practice(t, third, 5)
+	wantIssue(t, third.Import(bytes.NewReader(all.Bytes()), who), "conflict", "another key")
+
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantIssue(t, to.Import(bytes.NewReader(all.Bytes()), stranger), "security", "does not open")
+	broken := bytes.Clone(all.Bytes())
+	broken[len(broken)-5] ^= 1
+	wantIssue(t, to.Import(bytes.NewReader(broken), who), "exception", "damaged")
+	if _, err := from.Destroy(5); err != nil {
+		t.Fatal(err)
+	}
+	wantIssue(t, from.Import(bytes.NewReader(one.Bytes()), who), "deleted", "destroyed")
 }

@@ -169,9 +169,9 @@ func (r *Ring) Practice(id int64) (*Practice, error) {
 	if p := r.open[id]; p != nil {
 		return p, nil
 	}
-	unlock, err := lockStore(filepath.Join(r.dir, "LOCK"))
+	unlock, err := r.lock()
 	if err != nil {
-		return nil, unreadable("key store", r.dir, err)
+		return nil, err
 	}
 	c, err := r.read()
 	unlock()
@@ -183,8 +183,7 @@ func (r *Ring) Practice(id int64) (*Practice, error) {
 		if _, gone := c.Destroyed[id]; gone {
 			return nil, destroyed(id)
 		}
-		return nil, fhir.Problem("not-found", fmt.Sprintf("There is no practice %d here.", id),
-			"Check the practice's name, or list the practices with `yarrow practice list`.")
+		return nil, unknown(id)
 	}
 	p := newPractice(id, e.secret, e.Generation)
 	r.open[id] = p
@@ -207,7 +206,7 @@ func (r *Ring) Destroy(id int64) (time.Time, error) {
 			return false, nil
 		}
 		if c.Practices[id] == nil {
-			return false, fhir.Problem("not-found", fmt.Sprintf("There is no practice %d here.", id), "Check the practice's number.")
+			return false, unknown(id)
 		}
 		delete(c.Practices, id)
 		when = r.clock.Now()
@@ -234,6 +233,11 @@ func (r *Ring) Rotate(id int64) error {
 	})
 	delete(r.open, id)
 	return err
+}
+
+func unknown(id int64) error {
+	return fhir.Problem("not-found", fmt.Sprintf("There is no practice %d here.", id),
+		"Check the practice's name, or list the practices with `yarrow practice list`.")
 }
 
 func destroyed(id int64) error {

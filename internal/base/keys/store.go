@@ -86,9 +86,9 @@ func damagedStore(dir string, err error) error {
 // change reads the store, applies fn and, when fn says so, replaces it. Several processes may share a key store
 // (PostgreSQL with several nodes), hence the file lock.
 func (r *Ring) change(fn func(*content) (bool, error)) error {
-	unlock, err := lockStore(filepath.Join(r.dir, "LOCK"))
+	unlock, err := r.lock()
 	if err != nil {
-		return unreadable("key store", r.dir, err)
+		return err
 	}
 	defer unlock()
 	c, err := r.read()
@@ -103,6 +103,14 @@ func (r *Ring) change(fn func(*content) (bool, error)) error {
 		return unreadable("key store", r.dir, err)
 	}
 	return nil
+}
+
+// lock keeps other processes from the key store until the function it returns is called.
+func (r *Ring) lock() (unlock func(), err error) {
+	if unlock, err = lockStore(filepath.Join(r.dir, "LOCK")); err != nil {
+		return nil, unreadable("key store", r.dir, err)
+	}
+	return unlock, nil
 }
 
 func (r *Ring) write(c *content) error {
