@@ -133,23 +133,6 @@ func (c *evaluator) contains(col Collection, it Item) (bool, error) {
 	return false, nil
 }
 
-// distinct joins collections and drops repeated items, keeping the first of each.
-func (c *evaluator) distinct(cols ...Collection) (Collection, error) {
-	var out Collection
-	for _, col := range cols {
-		for _, it := range col {
-			found, err := c.contains(out, it)
-			if err != nil {
-				return nil, err
-			}
-			if !found {
-				out = append(out, it)
-			}
-		}
-	}
-	return out, nil
-}
-
 // equivalentAll is ~ on collections: the same items in any order, never unknown.
 func (c *evaluator) equivalentAll(a, b Collection) (bool, error) {
 	if len(a) != len(b) {

@@ -38,8 +38,10 @@ type Env struct {
 	Resolve func(ref string) (*fhirjson.Node, string)
 	Now     time.Time // now() and today(); the zero time makes them empty
 	Trace   func(name string, c Collection)
-	Strict  bool // an element the model does not know is an error instead of empty
-	Steps   int  // budget; 0 means DefaultSteps
+	// Strict makes errors of what is otherwise empty or chance: an element the model does not know, the
+	// first of children(), a condition of iif() that is no boolean.
+	Strict bool
+	Steps  int // budget; 0 means DefaultSteps
 }
 
 // DefaultSteps bounds one evaluation: about a second of work at worst.

@@ -42,6 +42,8 @@ func TestEval(t *testing.T) {
 		// primitives and their siblings
 		{"P", "birthDate.extension('http://hl7.org/fhir/StructureDefinition/patient-birthTime').value", "1980-05-11T04:30:00+02:00"},
 		{"P", "name.given.extension.value", "unknown"},
+		{"P", "name.given.extension.value is code", "true"},
+		{"P", "birthDate.descendants().count()", "3"},
 		{"P", "name.given.hasValue()", "false"},
 		{"P", "name.given.where(hasValue()).count()", "3"},
 		{"P", "name[1].given.select(hasValue())", "true,false"},
@@ -77,6 +79,8 @@ func TestEval(t *testing.T) {
 		{"O", "value > 3 's'", "{}"},
 		{"O", "value = 1500 'g'", "true"},
 		{"O", "referenceRange.all(low <= high)", "true"},
+		{"O", "2.0 'cm' * 2.0 'm' = 0.040 'm2'", "true"},
+		{"O", "1 'm' / 1 'cm' = 100 '1'", "true"},
 		// dates
 		{"P", "birthDate > @1980-05-10", "{}"},
 		{"P", "birthDate < @1980-06", "true"},

@@ -35,11 +35,25 @@ func (f *call) eval(c *evaluator) (Collection, error) {
 	if err := c.spend(1); err != nil {
 		return nil, err
 	}
+	if c.env.Strict {
+		switch f.name {
+		case "first", "last", "tail", "skip", "take":
+			if unordered(f.of) {
+				return nil, fmt.Errorf("%s(): children and descendants have no order", f.name)
+			}
+		}
+	}
 	out, err := f.f.run(c, f, in)
 	if err != nil && !errors.Is(err, ErrTooMuchWork) {
 		return nil, fmt.Errorf("%s(): %w", f.name, err)
 	}
 	return out, err
+}
+
+// unordered reports whether n gives items whose order the specification leaves open.
+func unordered(n node) bool {
+	f, ok := n.(*call)
+	return ok && (f.name == "children" || f.name == "descendants")
 }
 
 // prepare does at compile time what depends on literal arguments only.

@@ -3,7 +3,6 @@ package fhirpath
 import (
 	"errors"
 	"fmt"
-	"sort"
 
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -55,8 +54,12 @@ func runTruths(want tri, found bool) func(*evaluator, *call, Collection) (Collec
 func (c *evaluator) argument(f *call, i int) (Collection, error) { return f.args[i].eval(c) }
 
 func (c *evaluator) subset(part, of Collection) (Collection, error) {
+	s, err := c.setOf(of)
+	if err != nil {
+		return nil, err
+	}
 	for i := range part {
-		if found, err := c.contains(of, part[i]); err != nil || !found {
+		if found, err := s.has(part[i]); err != nil || !found {
 			return boolCol(false), err
 		}
 	}
@@ -143,6 +146,7 @@ func runSelect(c *evaluator, f *call, in Collection) (Collection, error) {
 
 func runRepeat(c *evaluator, f *call, in Collection) (Collection, error) {
 	var out Collection
+	known := &set{c: c}
 	seen := map[*fhirjson.Node]bool{}
 	for todo := in; len(todo) > 0; {
 		var found Collection
@@ -154,11 +158,11 @@ func runRepeat(c *evaluator, f *call, in Collection) (Collection, error) {
 					}
 					seen[it.Node] = true
 				}
-				known, err := c.contains(out, it)
+				fresh, err := known.add(it)
 				if err != nil {
 					return false, err
 				}
-				if !known {
+				if fresh {
 					out, found = append(out, it), append(found, it)
 				}
 			}
@@ -216,9 +220,13 @@ func runIntersect(c *evaluator, f *call, in Collection) (Collection, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := c.setOf(other)
+	if err != nil {
+		return nil, err
+	}
 	var out Collection
 	for _, it := range in {
-		found, err := c.contains(other, it)
+		found, err := s.has(it)
 		if err != nil {
 			return nil, err
 		}
@@ -234,9 +242,13 @@ func runExclude(c *evaluator, f *call, in Collection) (Collection, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := c.setOf(other)
+	if err != nil {
+		return nil, err
+	}
 	var out Collection
 	for _, it := range in {
-		found, err := c.contains(other, it)
+		found, err := s.has(it)
 		if err != nil {
 			return nil, err
 		}
@@ -319,80 +331,6 @@ func runAggregate(c *evaluator, f *call, in Collection) (Collection, error) {
 		return true, c.spend(len(r))
 	})
 	return c.total, err
-}
-
-// runSort orders by one or more keys; a key written with a leading minus sorts down.
-func runSort(c *evaluator, f *call, in Collection) (Collection, error) {
-	type row struct {
-		it   Item
-		keys []Collection
-	}
-	rows := make([]row, len(in))
-	for i, it := range in {
-		rows[i].it = it
-		if len(f.args) == 0 {
-			rows[i].keys = []Collection{{it}}
-		}
-	}
-	down := make([]bool, max(len(f.args), 1))
-	for k, a := range f.args {
-		key := a
-		if s, ok := a.(*signOp); ok && s.negate {
-			down[k], key = true, s.of
-		}
-		i := 0
-		if err := c.each(in, key, func(_ Item, r Collection) (bool, error) {
-			rows[i].keys = append(rows[i].keys, r)
-			i++
-			return true, nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	var fault error
-	sort.SliceStable(rows, func(i, j int) bool {
-		for k := range rows[i].keys {
-			cmp, err := compareKeys(rows[i].keys[k], rows[j].keys[k])
-			if err == nil {
-				err = c.spend(1)
-			}
-			if err != nil {
-				fault = err
-				return false
-			}
-			if cmp != 0 {
-				return (cmp < 0) != down[k]
-			}
-		}
-		return false
-	})
-	out := make(Collection, len(rows))
-	for i := range rows {
-		out[i] = rows[i].it
-	}
-	return out, fault
-}
-
-// compareKeys orders sort keys; empty comes first.
-func compareKeys(a, b Collection) (int, error) {
-	x, okX, err := one(a)
-	if err != nil {
-		return 0, err
-	}
-	y, okY, err := one(b)
-	if err != nil {
-		return 0, err
-	}
-	switch {
-	case !okX && !okY:
-		return 0, nil
-	case !okX:
-		return -1, nil
-	case !okY:
-		return 1, nil
-	}
-	cmp, _, err := compare(x, y)
-	return cmp, err
 }
 
 func runChildren(c *evaluator, _ *call, in Collection) (out Collection, err error) {

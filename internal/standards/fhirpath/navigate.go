@@ -64,11 +64,16 @@ func (c *evaluator) child(out Collection, it Item, name, extra string) (Collecti
 		return out, nil
 	}
 	n, typ := it.Node, ""
-	choice := c.model == nil || it.Type == ""
-	if n.Kind() != fhirjson.Object { // a primitive: its children are in the sibling
-		if n = it.Extra; n == nil || name != "extension" && name != "id" {
-			return out, nil
+	choice := c.model == nil || it.Type == "" // without a model anything may be a choice
+	if n.Kind() != fhirjson.Object {          // a primitive: its children are in the sibling
+		n = it.Extra
+		switch name {
+		case "extension":
+			return c.values(out, n.Get(name), nil, "Extension")
+		case "id":
+			return c.values(out, n.Get(name), nil, "string")
 		}
+		return out, nil
 	}
 	if c.model != nil && it.Type != "" {
 		var ok bool
@@ -77,10 +82,9 @@ func (c *evaluator) child(out Collection, it Item, name, extra string) (Collecti
 		}
 	}
 	if choice {
-		if before := len(out); true {
-			if out = c.choices(out, n, name); len(out) > before || typ == "" && c.model != nil && it.Type != "" {
-				return out, nil
-			}
+		before := len(out)
+		if out = c.choices(out, n, name); len(out) > before || c.model != nil && it.Type != "" {
+			return out, nil
 		}
 	}
 	return c.values(out, n.Get(name), n.Get(extra), typ)
@@ -204,6 +208,9 @@ func (c *evaluator) children(out Collection, it Item) (Collection, error) {
 func (c *evaluator) childType(parent, name string) string {
 	if c.model == nil || parent == "" {
 		return ""
+	}
+	if name == "extension" { // primitives have it too
+		return "Extension"
 	}
 	if typ, choice, ok := c.model.ElementType(parent, name); ok && !choice {
 		return typ

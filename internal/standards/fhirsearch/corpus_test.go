@@ -80,7 +80,10 @@ func TestValuesAreFound(t *testing.T) {
 		for _, v := range vs {
 			many[v.Param+v.Modifier]++
 		}
-		for _, v := range vs {
+		for i, v := range vs {
+			if v.Part != "" && (i == 0 || vs[i-1].Group != v.Group || vs[i-1].Param != v.Param) {
+				asked += askComposite(t, typ, n, vs[i:])
+			}
 			if p := Lookup(typ, v.Param); v.Part != "" || v.RefID != "" && len(p.Targets) == 1 && p.Targets[0] != v.RefType {
 				continue // some examples refer to types that R4 does not allow there
 			}
@@ -102,6 +105,31 @@ func TestValuesAreFound(t *testing.T) {
 		}
 	})
 	t.Logf("%d questions", asked)
+}
+
+// askComposite asks for the parts of the first group of vs together.
+func askComposite(t *testing.T, typ string, n *fhirjson.Node, vs []Value) int {
+	var parts []string
+	for _, c := range Lookup(typ, vs[0].Param).Components {
+		for _, v := range vs {
+			if v.Param != vs[0].Param || v.Group != vs[0].Group || v.Part != c.Code {
+				continue
+			}
+			if q := questions(v); len(q) > 0 && q[0].want {
+				parts = append(parts, q[0].value)
+				break
+			}
+		}
+	}
+	if len(parts) != len(Lookup(typ, vs[0].Param).Components) {
+		return 0 // a part of a kind that questions leaves out
+	}
+	name, value := vs[0].Param, strings.Join(parts, "$")
+	q, issues := ParseQuery(typ, map[string][]string{name: {value}})
+	if len(issues) > 0 || len(q.Clauses) != 1 || !Match(n, q.Clauses[0]) {
+		t.Errorf("%s/%s: %s=%s does not match (%v)", typ, n.Get("id").Text(), name, value, issues)
+	}
+	return 1
 }
 
 type question struct {
