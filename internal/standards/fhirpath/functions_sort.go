@@ -75,4 +75,3 @@ func compareKeys(a, b Collection) (int, error) {
 	cmp, _, err := compare(x, y)
 	return cmp, err
 }
-

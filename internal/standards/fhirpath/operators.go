@@ -249,4 +249,3 @@ func (o *signOp) eval(c *evaluator) (Collection, error) {
 	}
 	return single(it), nil
 }
-

@@ -156,6 +156,9 @@ func TestExtract(t *testing.T) {
 	if _, err := Extract("Patent", mustParse(t, patientJSON)); err == nil {
 		t.Error("an unknown type is accepted")
 	}
+	if _, kept := compiled.Load("Patent"); kept {
+		t.Error("an unknown type is kept")
+	}
 }
 
 func TestAllTypesCompile(t *testing.T) {

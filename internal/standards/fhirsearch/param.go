@@ -41,6 +41,9 @@ func paramsOf(resourceType string) *typeParams {
 	if t, ok := compiled.Load(resourceType); ok {
 		return t.(*typeParams)
 	}
+	if !fhir.IsResourceType(resourceType) { // never kept: such names come from outside without end
+		return &typeParams{err: fmt.Errorf("%q is not an R4 resource type", resourceType)}
+	}
 	t, _ := compiled.LoadOrStore(resourceType, compileType(resourceType))
 	return t.(*typeParams)
 }
@@ -66,10 +69,6 @@ var model = &fhir.Model{}
 
 func compileType(resourceType string) *typeParams {
 	t := &typeParams{byCode: map[string]*Param{}}
-	if !fhir.IsResourceType(resourceType) {
-		t.err = fmt.Errorf("%q is not an R4 resource type", resourceType)
-		return t
-	}
 	for _, sp := range fhir.SearchParams(resourceType) {
 		p, err := compileParam(resourceType, sp)
 		if err != nil {

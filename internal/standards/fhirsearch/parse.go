@@ -61,7 +61,7 @@ func (p *queryParser) report(name string, i *fhir.Issue) {
 		return
 	}
 	if name != "" {
-		i.Path = "http." + name
+		i.Path = "http." + name[:min(len(name), 100)]
 	}
 	p.issues = append(p.issues, *i)
 }
