@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/standards/fhir"
@@ -72,20 +73,30 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 	}
 	defer pool.release(res)
 	conn := res.Value()
-	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(ctx), practice: tx.Practice(), readOnly: !tx.write}
-	committed := false
+	// The pipeline may outlive ctx (see end), so ctx is watched here: when it ends, waiting for the server ends too,
+	// and with it the connection.
+	stop := context.AfterFunc(ctx, func() { _ = conn.c.Conn().SetDeadline(time.Unix(1, 0)) })
+	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: tx.Practice(), readOnly: !tx.write}
+	ended := false // by commit
 	defer func() { // also when fn panics or calls Goexit
 		tx.done = true
-		if !committed {
+		if !stop() {
+			conn.cut = true
+			_ = conn.c.Conn().Close()
+		}
+		if !ended {
 			s.rollback()
 		}
-		closed := s.pipe.Close()
-		if err == nil {
-			err = closed
+		if conn.ending == nil {
+			if e := s.pipe.Close(); err == nil {
+				err = e
+			}
 		}
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
 			err = ctx.Err()
-		} else if err != nil && conn.c.IsClosed() {
+		case conn.c.IsClosed():
 			err = lostConnection(err)
 		}
 	}()
@@ -93,16 +104,17 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 	if err := tx.finish(fn(tx)); err != nil {
 		return err
 	}
+	if !tx.write && s.end() {
+		ended = true
+		return nil
+	}
 	if err := s.commit(); err != nil {
-		if isRetry(err) {
-			return err
-		}
-		if IsUnique(err) { // a queued insert
+		if isRetry(err) || IsUnique(err) { // IsUnique: a queued insert
 			return err
 		}
 		return notStored(err)
 	}
-	committed = true
+	ended = true
 	return nil
 }
 

@@ -35,6 +35,20 @@ type pgConn struct {
 	count    int
 	named    int
 	born     time.Time
+
+	// A View ends with a COMMIT nobody needs to wait for. Its answer is read when the connection is next used.
+	ending *pgconn.Pipeline
+	cut    bool // its transaction's context ended: nothing on it can be relied on
+}
+
+// settle reads the answer that is still due. It says whether the connection can be used.
+func (pc *pgConn) settle() bool {
+	if pc.ending == nil {
+		return true
+	}
+	err := pc.ending.Close()
+	pc.ending = nil
+	return err == nil && !pc.c.IsClosed() && pc.c.TxStatus() == 'I'
 }
 
 func newPool(url, schema string) (*pgPool, error) {
@@ -70,6 +84,9 @@ func newPool(url, schema string) (*pgPool, error) {
 		Destructor: func(pc *pgConn) {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
+			if err := pc.c.Conn().SetReadDeadline(time.Unix(1, 0)); err == nil {
+				pc.settle()
+			}
 			_ = pc.c.Close(ctx)
 		},
 	})
@@ -92,7 +109,7 @@ func unreachable(err error) error {
 // release gives a connection back when it is in order, and ends it otherwise.
 func (p *pgPool) release(res *puddle.Resource[*pgConn]) {
 	pc := res.Value()
-	if pc.c.IsClosed() || pc.c.IsBusy() || pc.c.TxStatus() != 'I' ||
+	if pc.cut || pc.c.IsClosed() || (pc.ending == nil && (pc.c.IsBusy() || pc.c.TxStatus() != 'I')) ||
 		pc.named > 2*preparedLimit || clock.System().Since(pc.born) > retireAfter {
 		res.Destroy()
 		return
@@ -102,9 +119,17 @@ func (p *pgPool) release(res *puddle.Resource[*pgConn]) {
 
 // acquire takes an idle connection or makes one.
 func (p *pgPool) acquire(ctx context.Context) (*puddle.Resource[*pgConn], error) {
-	res, err := p.Acquire(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+	for {
+		res, err := p.Acquire(ctx)
+		if err != nil && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if res.Value().settle() {
+			return res, nil
+		}
+		res.Destroy()
 	}
-	return res, err
 }

@@ -336,6 +336,22 @@ func (s *pgSession) commit() error {
 	return err
 }
 
+// end ends a transaction that has read only, without waiting for the answer. It says whether it could.
+func (s *pgSession) end() bool {
+	if s.free() != nil || len(s.pending) > 0 {
+		return false
+	}
+	if !s.begun {
+		return false
+	}
+	s.pipe.SendQueryParams("COMMIT", nil, nil, nil, nil)
+	if s.pipe.Sync() != nil {
+		return false
+	}
+	s.conn.ending = s.pipe
+	return true
+}
+
 // rollback ends the transaction without effect. A connection that cannot is ended by the pool.
 func (s *pgSession) rollback() {
 	if !s.begun || s.conn.c.IsClosed() {

@@ -83,6 +83,13 @@ func openSQLite(ctx context.Context, d *DB, o Options) (backend, error) {
 	return b, nil
 }
 
+// HasData says whether dataDir holds an embedded database already. Then its keys must exist: a missing key store is
+// an error and not a reason to make a new one (keys.Options.MayCreate).
+func HasData(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, "system.db"))
+	return err == nil
+}
+
 func (b *sqliteBackend) path(id PracticeID) string {
 	if id == System {
 		return filepath.Join(b.dir, "system.db")
@@ -369,9 +376,9 @@ func configure(c *sqlite3.Conn, writer bool) error {
 	if writer {
 		text += `
 		PRAGMA journal_mode = wal;
-		PRAGMA wal_autocheckpoint = 4000;
+		PRAGMA wal_autocheckpoint = 8000;
 		PRAGMA journal_size_limit = 33554432;
-		PRAGMA cache_size = -8000;`
+		PRAGMA cache_size = -4000;`
 	} else {
 		text += `
 		PRAGMA cache_size = -2000;

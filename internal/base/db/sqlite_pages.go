@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // Pages of the embedded database are encrypted with AES-256-XTS (IEEE 1619-2018) over sectors of 512 bytes, numbered
@@ -60,12 +61,10 @@ func (c *pageCipher) crypt(buf []byte, sector uint64, encrypt bool) {
 	}
 }
 
-// sectors reads and writes any range of a file whose sectors are encrypted. It is not safe for concurrent use;
-// SQLite uses a file handle from one connection at a time.
+// sectors reads and writes any range of a file whose sectors are encrypted.
 type sectors struct {
 	file   readWriterAt
 	cipher *pageCipher
-	buf    []byte
 }
 
 type readWriterAt interface {
@@ -75,18 +74,23 @@ type readWriterAt interface {
 
 func roundUp(n int64) int64 { return (n + sectorSize - 1) &^ (sectorSize - 1) }
 
-func (s *sectors) room(n int) []byte {
-	if cap(s.buf) < n {
-		s.buf = make([]byte, max(n, 2*4096))
+// scratch lends buffers for the time of a call: hundreds of practices may be open, and few are busy at once.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+func lend(n int) (*[]byte, []byte) {
+	p := scratch.Get().(*[]byte)
+	if cap(*p) < n {
+		*p = make([]byte, max(n, 2*4096))
 	}
-	return s.buf[:n]
+	return p, (*p)[:n]
 }
 
 // ReadAt fills p from off. At the end of the file it returns what there is and io.EOF.
 func (s *sectors) ReadAt(p []byte, off int64) (int, error) {
 	first := off &^ (sectorSize - 1)
 	lead := int(off - first)
-	buf := s.room(int(roundUp(int64(lead + len(p)))))
+	lent, buf := lend(int(roundUp(int64(lead + len(p)))))
+	defer scratch.Put(lent)
 	n, err := s.file.ReadAt(buf, first)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
@@ -108,7 +112,8 @@ func (s *sectors) ReadAt(p []byte, off int64) (int, error) {
 func (s *sectors) WriteAt(p []byte, off int64) (int, error) {
 	first := off &^ (sectorSize - 1)
 	lead := int(off - first)
-	buf := s.room(int(roundUp(int64(lead + len(p)))))
+	lent, buf := lend(int(roundUp(int64(lead + len(p)))))
+	defer scratch.Put(lent)
 	last := len(buf) - sectorSize
 	tailPartial := lead+len(p) < len(buf)
 	if lead > 0 || (tailPartial && last == 0) {

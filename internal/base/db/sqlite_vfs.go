@@ -118,7 +118,7 @@ type walGate struct {
 }
 
 // gatherLimit bounds what is held back; a large transaction is written in pieces of this size.
-const gatherLimit = 256 << 10
+const gatherLimit = 64 << 10
 
 func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 	if f.wal == nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
+
+	"yarrow.health/internal/base/clock"
 )
 
 // liteWriter lets the transactions of a practice share a commit. There is one writing connection and one baton: who
@@ -26,14 +29,18 @@ type turn struct{ baton chan *batch }
 // batch is the transactions of one commit.
 type batch struct {
 	begun   bool
+	since   time.Time // when it began, in the world outside
 	members int
 	lost    error         // the engine rolled the whole transaction back
 	done    chan struct{} // closed when err is decided
 	err     error
 }
 
-// batchLimit bounds how long the first of a batch waits for its commit.
-const batchLimit = 128
+// The first of a batch waits for the last; these bound for how long.
+const (
+	batchLimit = 128
+	batchTime  = 20 * time.Millisecond
+)
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
@@ -83,7 +90,7 @@ func (w *liteWriter) next(giveUp bool) *turn {
 
 // pass hands the baton to the next in the queue; if there is none, or the batch is full or lost, it commits first.
 func (w *liteWriter) pass(b *batch) {
-	if b.lost == nil && b.members < batchLimit {
+	if b.lost == nil && b.members < batchLimit && (b.members == 0 || clock.System().Since(b.since) < batchTime) {
 		if t := w.next(false); t != nil {
 			t.baton <- b
 			return
@@ -170,7 +177,9 @@ func (w *liteWriter) member(ctx context.Context, b *batch, tx *Tx, fn func(*Tx) 
 	if err := w.conn.control(start); err != nil {
 		return w.storage(b, fmt.Errorf("db: %s: %w", start, err))
 	}
-	b.begun = true
+	if !b.begun {
+		b.begun, b.since = true, clock.System().Now()
+	}
 	b.members++
 	tx.start(w.conn)
 	err := tx.finish(fn(tx))

@@ -151,6 +151,9 @@ func (c *cluster) start() error {
 	if err := c.run("pg_ctl", "-D", data, "-l", filepath.Join(c.dir, "log"), "-w", "-t", "60", "-o", strings.Join(options, " "), "start"); err != nil {
 		return err
 	}
+	if err := c.watch(data); err != nil {
+		return err
+	}
 	return c.super(func(conn *pgx.Conn) error {
 		_, err := conn.Exec(context.Background(), `DO $$ BEGIN
 			IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '`+owner+`') THEN
@@ -158,6 +161,23 @@ func (c *cluster) start() error {
 			END IF; END $$`)
 		return err
 	})
+}
+
+// watch starts a small process that stops the server when nobody has used it for a quarter of an hour.
+func (c *cluster) watch(data string) error {
+	const script = `idle=0
+while sleep 60; do
+  n=$("$1/psql" -h "$2" -p "$3" -U "$4" -Atc "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()" postgres) || exit 0
+  if [ "$n" = 0 ]; then idle=$((idle + 1)); else idle=0; fi
+  if [ "$idle" -ge 15 ]; then "$1/pg_ctl" -D "$5" -m fast stop; exit 0; fi
+done`
+	cmd := exec.Command("/bin/sh", "-c", script, "sh", c.bin, c.dir, port, superuser, data)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.server}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
 }
 
 // super runs fn on a connection as the superuser of the cluster.
