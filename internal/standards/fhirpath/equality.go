@@ -109,6 +109,9 @@ func (c *evaluator) sameTree(a, b *fhirjson.Node) (bool, error) {
 		if len(as) != len(b.Members()) {
 			return false, nil
 		}
+		if err := c.spend(len(as) * len(as) / 16); err != nil {
+			return false, err
+		}
 		for i := range as {
 			other := b.Get(as[i].Name)
 			if other == nil {

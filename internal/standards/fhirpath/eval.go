@@ -44,8 +44,8 @@ type Env struct {
 	Steps  int // budget; 0 means DefaultSteps
 }
 
-// DefaultSteps bounds one evaluation: about a second of work at worst.
-const DefaultSteps = 2_000_000
+// DefaultSteps bounds one evaluation, to about a second of work and 100 MB at worst.
+const DefaultSteps = 1_000_000
 
 // ErrTooMuchWork is returned when an evaluation exceeds its step budget.
 var ErrTooMuchWork = errors.New("FHIRPath evaluation needs more steps than allowed")

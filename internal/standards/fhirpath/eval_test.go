@@ -162,6 +162,7 @@ func TestCompileErrors(t *testing.T) {
 		{"$that", "1:1: $that is not $this, $index or $total"},
 		{strings.Repeat("(", 1000), "expression is nested more than 200 deep"},
 		{strings.Repeat("-", 1000) + "1", "expression is nested more than 200 deep"},
+		{"a.matches('((((a{50}){50}){50}){50})')", "matches(): bad regular expression"},
 		{"a # b", `1:3: unexpected character '#'`},
 	} {
 		_, err := fhirpath.Compile(x.expr)

@@ -3,7 +3,6 @@ package fhirpath
 import (
 	"errors"
 	"fmt"
-	"regexp"
 )
 
 // function is one entry of the library. run gets the evaluated input; arguments are evaluated by run, so
@@ -21,7 +20,7 @@ type call struct {
 	name string
 	args []node
 	typ  typeSpec
-	re   *regexp.Regexp // compiled when the pattern is a literal
+	re   *pattern // compiled when the pattern is a literal
 }
 
 func (f *call) eval(c *evaluator) (Collection, error) {
@@ -69,18 +68,6 @@ func (f *call) prepare() error {
 		return errors.New("a type name is needed")
 	}
 	return nil
-}
-
-// compilePattern makes a regular expression; dot matches line breaks as the specification says.
-func compilePattern(s string, full bool) (*regexp.Regexp, error) {
-	if full {
-		s = "^(?:" + s + ")$"
-	}
-	re, err := regexp.Compile("(?s)" + s)
-	if err != nil {
-		return nil, fmt.Errorf("bad regular expression: %w", err)
-	}
-	return re, nil
 }
 
 // functions is the library: FHIRPath N1, R4's additions and those of the next version that R4 tests use.

@@ -214,18 +214,18 @@ func runMatches(c *evaluator, f *call, in Collection) (Collection, error) {
 	}
 	re := f.re
 	if re == nil {
-		pattern, ok, err := c.textArg(f.args[0])
+		src, ok, err := c.textArg(f.args[0])
 		if err != nil || !ok {
 			return nil, err
 		}
-		if err := c.spend(50 + len(pattern)); err != nil {
+		if err := c.spend(500 + 10*len(src)); err != nil {
 			return nil, err
 		}
-		if re, err = compilePattern(pattern, f.name == "matchesFull"); err != nil {
+		if re, err = compilePattern(src, f.name == "matchesFull"); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.spend(len(s) / 8); err != nil {
+	if err := re.spend(c, s); err != nil {
 		return nil, err
 	}
 	return boolCol(re.MatchString(s)), nil
@@ -236,7 +236,7 @@ func runReplaceMatches(c *evaluator, f *call, in Collection) (Collection, error)
 	if err != nil || !ok {
 		return nil, err
 	}
-	pattern, ok, err := c.textArg(f.args[0])
+	src, ok, err := c.textArg(f.args[0])
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -244,16 +244,19 @@ func runReplaceMatches(c *evaluator, f *call, in Collection) (Collection, error)
 	if err != nil || !ok {
 		return nil, err
 	}
-	if pattern == "" {
+	if src == "" {
 		return single(stringItem(s)), nil
 	}
 	re := f.re
 	if re == nil {
-		if re, err = compilePattern(pattern, false); err != nil {
+		if err := c.spend(500 + 10*len(src)); err != nil {
+			return nil, err
+		}
+		if re, err = compilePattern(src, false); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.spend(len(s)/8 + len(pattern)); err != nil {
+	if err := re.spend(c, s); err != nil {
 		return nil, err
 	}
 	if (len(s)+1)*(len(with)+1) > maxText {

@@ -75,6 +75,9 @@ func (c *evaluator) child(out Collection, it Item, name, extra string) (Collecti
 		}
 		return out, nil
 	}
+	if err := c.spend(n.Len() / 16); err != nil { // members are looked up one after the other
+		return nil, err
+	}
 	if c.model != nil && it.Type != "" {
 		var ok bool
 		if typ, choice, ok = c.model.ElementType(it.Type, name); !ok && c.env.Strict {
@@ -178,6 +181,9 @@ func (c *evaluator) children(out Collection, it Item) (Collection, error) {
 		n = it.Extra
 	}
 	ms := n.Members()
+	if err := c.spend(len(ms) * len(ms) / 16); err != nil { // each looks for its sibling
+		return nil, err
+	}
 	for i := range ms {
 		name := ms[i].Name
 		if name == "resourceType" && it.Node == n {
