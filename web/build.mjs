@@ -35,6 +35,8 @@ for (const f of [...scripts.outputFiles, ...styles.outputFiles]) {
   if (/^app-/.test(name)) manifest["app" + extname(name)] = name;
   if (/\.woff2$/.test(name)) manifest["font.woff2"] = name;
 }
+const worker = await build({ ...common, entryPoints: ["ts/live-worker.ts"], format: "iife" });
+put("live-worker.js", worker.outputFiles[0].contents);
 put("htmx.js", readFileSync("node_modules/htmx.org/dist/htmx.min.js"));
 put("logo.svg", readFileSync("logo.svg"));
 

@@ -5,6 +5,8 @@ import { openPalette } from "./palette";
 let lead = "", since = 0;
 const typing = (t: EventTarget | null) => t instanceof HTMLElement && (t.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(t.tagName));
 const byKey = (k: string) => [...document.querySelectorAll<HTMLElement>("[data-key]")].find((e) => e.dataset.key === k && e.getClientRects().length);
+// Commands that nothing on the page shows stand in a hidden list with their addresses.
+export const command = (k: string) => document.querySelector<HTMLElement>(`#cmds [data-cmd="${CSS.escape(k)}"]`);
 
 document.addEventListener("keydown", (e) => {
   const mod = e.ctrlKey || e.metaKey;
@@ -20,6 +22,8 @@ document.addEventListener("keydown", (e) => {
   const seq = lead && e.timeStamp - since < 900 ? `${lead} ${key}` : key;
   const el = byKey(seq) ?? byKey(key);
   if (seq === "/" && !el) { e.preventDefault(); openPalette("/"); return; }
+  const cmd = el ? null : command(seq) ?? command(key);
+  if (cmd) { e.preventDefault(); lead = ""; cmd.click(); return; }
   if (el) { e.preventDefault(); lead = ""; el.matches("input,textarea,select") ? el.focus() : el.click(); return; }
   lead = key; since = e.timeStamp;
 });

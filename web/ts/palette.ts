@@ -26,6 +26,8 @@ export function openPalette(text = "") {
 document.addEventListener("click", (e) => {
   const t = e.target as HTMLElement;
   if (t.closest("[data-palette]")) { e.preventDefault(); openPalette(); }
+  const run = t.closest<HTMLElement>("[data-run]");
+  if (run) { e.preventDefault(); document.querySelector<HTMLElement>(`#cmds [data-cmd="${CSS.escape(run.dataset.run!)}"]`)?.click(); }
   if (t === pal) pal?.close();
 });
 q?.addEventListener("keydown", (e) => {

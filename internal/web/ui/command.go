@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/base/auth"
@@ -28,6 +29,7 @@ type Command struct {
 	Path       string // address inside the practice; for GroupPatient, inside the patient's chart
 	Rail       bool   // stands in the rail
 	Hidden     bool   // not in the palette
+	Post       bool   // changes something: sent as a form
 }
 
 // Found is a line of the palette that is not a command: a patient.
@@ -63,9 +65,50 @@ func (c Command) At(q *Request, patient string) string {
 	return "/" + q.slug + c.Path
 }
 
+// Clashes names the commands whose keys would shadow one another or what the page itself does with keys; a test of every
+// complete table wants none. Commands of a chart may not reuse keys that work everywhere, since both are live in a chart.
+func Clashes(all []Command) (out []string) {
+	own := map[string]string{"j": "move down", "k": "move up", "u": "undo", "/": "search", "escape": "close", "enter": "open", "ctrl enter": "commit"}
+	taken := map[string]string{}
+	for k, what := range own {
+		taken[k] = what
+	}
+	for _, c := range all {
+		k := c.key()
+		if k == "" {
+			continue
+		}
+		if other, ok := taken[k]; ok {
+			out = append(out, c.Keys+": "+c.ID+" and "+other)
+			continue
+		}
+		taken[k] = c.ID
+	}
+	for k, id := range taken {
+		if lead, _, ok := strings.Cut(k, " "); ok && lead != "ctrl" {
+			if other, ok := taken[lead]; ok {
+				out = append(out, lead+": "+other+" hides "+id+" on "+k)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// reachable lists the commands that the page's script runs by their keys although nothing on the page shows them.
+func (q *Request) reachable(patient string) (out []Command) {
+	for _, c := range q.router.cmds {
+		if c.Keys != "" && !strings.HasPrefix(c.Keys, "Ctrl") && q.Can(c.Permission) && (c.Group != GroupPatient || patient != "") {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // line is one line of the palette's list.
 type line struct {
 	ID, Icon, Title, Detail, Keys, Path, Note string
+	Post                                      bool
 }
 
 type paletteGroup struct {
@@ -107,7 +150,7 @@ func (r *Router) lookUp(q *Request) ([]paletteGroup, string, error) {
 				continue
 			}
 			if name := q.T(c.Title); folded == "" || matches(strings.ToLower(name), folded) {
-				pg.Lines = append(pg.Lines, line{ID: "c-" + c.ID, Icon: c.Icon, Title: name, Keys: c.Keys, Path: c.At(q, patient)})
+				pg.Lines = append(pg.Lines, line{ID: "c-" + c.ID, Icon: c.Icon, Title: name, Keys: c.Keys, Path: c.At(q, patient), Post: c.Post})
 			}
 		}
 		if len(pg.Lines) > 0 {

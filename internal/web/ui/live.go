@@ -53,7 +53,7 @@ func (r *Router) liveRoute() {
 			case <-s.Ring():
 			case <-r.o.Clock.After(heartbeat):
 				// A screen that only listens does not keep its session awake; one whose session has ended must go dark.
-				if _, _, err := r.auth.Peek(q.Context(), q.slug, q.Token()); err != nil {
+				if _, state, err := r.auth.Peek(q.Context(), q.slug, q.Token()); err != nil || state.Locked {
 					fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")
 					rc.Flush()
 					return nil

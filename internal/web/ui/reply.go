@@ -28,6 +28,7 @@ type Reply struct {
 	body     bytes.Buffer
 	seen     []audit.Event
 	hijacked bool
+	sent     bool // the answer is the handler's own and has left
 }
 
 // Policy is the content security policy of every page: nothing but what this server serves, no inline anything.
@@ -120,6 +121,7 @@ func (w *Reply) IssueOf(err error) *fhir.Issue {
 
 // send makes the accesses durable, then answers.
 func (w *Reply) send(err error) {
+	w.sent = err == nil
 	if err != nil {
 		i := w.IssueOf(err)
 		w.Problem(fhir.HTTPStatus(i.Code), i)
@@ -127,7 +129,7 @@ func (w *Reply) send(err error) {
 	if len(w.seen) > 0 {
 		if err := w.r.audit.Seen(w.q.Context(), w.q.Staff, w.seen...); err != nil {
 			w.r.o.Log.Error("an access could not be put on record, nothing was shown", "request", w.q.ID, "error", err)
-			w.header = http.Header{}
+			w.header, w.sent = http.Header{}, false
 			w.Problem(http.StatusServiceUnavailable, fhir.Problem("exception", w.q.T("error.audit"), w.q.T("error.audit.fix", w.q.ID)))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/standards/fhir"
 )
 
 // Request is what a handler learns of a request: who asks, in which practice, and what was sent.
@@ -61,8 +62,21 @@ func (q *Request) Fields() url.Values {
 	return q.hr.PostForm
 }
 
+// readForm reads what was sent, once, so that a body that is too large is refused instead of looking like an empty form.
+func (q *Request) readForm() *fhir.Issue {
+	if q.hr.Method != http.MethodPost || !strings.HasPrefix(q.hr.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return nil
+	}
+	if err := q.hr.ParseForm(); err != nil {
+		return fhir.Problem("too-long", q.T("error.large"), q.T("error.large.fix")).Because(err)
+	}
+	return nil
+}
+
 // Body reads a body that is not a form, within the limit of 2 MB.
-func (q *Request) Body(into interface{ ReadFrom(*http.Request) error }) error { return into.ReadFrom(q.hr) }
+func (q *Request) Body(into interface{ ReadFrom(*http.Request) error }) error {
+	return into.ReadFrom(q.hr)
+}
 
 // HTTP gives the request itself to code that speaks another protocol (passkeys). It carries no more rights than q.
 func (q *Request) HTTP() *http.Request { return q.hr }

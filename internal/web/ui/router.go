@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -46,7 +47,11 @@ type Router struct {
 	words  *Words
 	assets *Assets
 	cmds   []Command
+	once   *once
 }
+
+// bodyLimit is the most that a form may send, in bytes.
+const bodyLimit = 2 << 20
 
 // Route is one line of the route table, which a golden file shows to reviewers.
 type Route struct {
@@ -62,10 +67,13 @@ func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
 	if o.Clock == nil {
 		o.Clock = clock.System()
 	}
-	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), words: loadWords(), assets: loadAssets()}
+	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), words: loadWords(), assets: loadAssets(), once: newOnce(o.Clock)}
 	r.mux.Handle("GET /-/assets/{name}", r.assets)
 	r.Open("POST", "/{practice}/theme", r.switchTheme)
 	r.Open("POST", "/{practice}/language", r.switchLanguage)
+	r.Open("POST", "/{practice}/density", r.switchDensity)
+	r.Open("POST", "/{practice}/keys", r.switchKeys)
+	r.Open("POST", "/{practice}/lock", r.lock)
 	r.Act("/{practice}/stay", auth.AccountSecurity, func(w *Reply, q *Request) error { w.Text(http.StatusOK, "ok"); return nil })
 	r.Act("/{practice}/find", auth.AccountSecurity, r.find)
 	r.Page("/{practice}/find", auth.AccountSecurity, r.findPage)
@@ -73,6 +81,7 @@ func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
 	r.Page("/{practice}/components", auth.AccountSecurity, r.gallery)
 	r.liveRoute()
 	r.AddCommands(
+		Command{ID: "lock", Title: "cmd.lock", Keys: "G L", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "lock", Path: "/lock", Post: true},
 		Command{ID: "keys", Title: "cmd.keys", Keys: "?", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "list-checks", Path: "/keys"},
 		Command{ID: "palette", Title: "cmd.palette", Keys: "Ctrl K", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "search", Hidden: true},
 	)
@@ -105,11 +114,14 @@ func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
 		token := r.token(q)
 		staff, state, err := r.auth.Resume(q.Context(), q.slug, token)
 		switch {
-		case err != nil && state.Locked:
+		case state.Locked: // also when putting the lock on record failed
 			r.locked(w, q, state)
 			return
-		case err != nil:
+		case signedOut(err):
 			r.signIn(w, q)
+			return
+		case err != nil:
+			r.finish(w, q, err)
 			return
 		}
 		q.Staff, q.State = staff.ForRequest(q.ID), state
@@ -124,8 +136,18 @@ func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
 			r.denied(w, q, p)
 			return
 		}
+		if method == http.MethodPost && q.Form(onceField) != "" {
+			r.once.do(w, onceKey(q), func() { r.finish(w, q, h(w, q)) })
+			return
+		}
 		r.finish(w, q, h(w, q))
 	})
+}
+
+// signedOut says that a session token opens nothing, which is for the person to mend; any other failure is ours.
+func signedOut(err error) bool {
+	var i *fhir.Issue
+	return errors.As(err, &i) && i.Code == "login"
 }
 
 // Open registers a page for people who are not signed in (or may not be). The handler's Request carries no scope.
@@ -145,7 +167,7 @@ func (r *Router) register(method, pattern string, p auth.Permission, serve func(
 			w.send(nil)
 			return
 		}
-		hr.Body = http.MaxBytesReader(hw, hr.Body, 2<<20)
+		hr.Body = http.MaxBytesReader(hw, hr.Body, bodyLimit)
 		defer func() {
 			if v := recover(); v != nil {
 				if v == http.ErrAbortHandler {
@@ -164,6 +186,11 @@ func (r *Router) register(method, pattern string, p auth.Permission, serve func(
 			return
 		}
 		q.Practice = practice
+		if i := q.readForm(); i != nil {
+			w.Problem(http.StatusRequestEntityTooLarge, i)
+			w.send(nil)
+			return
+		}
 		serve(w, q)
 	})
 }

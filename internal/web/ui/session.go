@@ -17,9 +17,18 @@ func (r *Router) signIn(w *Reply, q *Request) {
 	if q.hr.Method == http.MethodGet && !q.Fragment() && strings.HasPrefix(q.hr.URL.Path, "/"+q.slug+"/") {
 		to += "?to=" + url.QueryEscape(q.hr.URL.Path)
 	}
-	if q.hr.Header.Get("X-Yarrow") != "" { // asked by a script of a page that is still open
+	r.away(w, q, to)
+}
+
+// away sends the browser on, also out of a fragment or a script, which get status 401.
+func (r *Router) away(w *Reply, q *Request, to string) {
+	switch {
+	case q.hr.Header.Get("X-Yarrow") != "": // asked by a script of a page that is still open
 		w.Text(http.StatusUnauthorized, q.T("session.ended"))
-	} else {
+	case q.Fragment():
+		w.Redirect(to)
+		w.status = http.StatusUnauthorized
+	default:
 		w.Redirect(to)
 	}
 	w.send(nil)
@@ -31,12 +40,7 @@ func (r *Router) locked(w *Reply, q *Request, s auth.SessionState) {
 	if q.hr.Method == http.MethodGet && !q.Fragment() {
 		to += "?to=" + url.QueryEscape(q.hr.URL.Path)
 	}
-	if q.hr.Header.Get("X-Yarrow") != "" {
-		w.Text(http.StatusUnauthorized, q.T("session.ended"))
-	} else {
-		w.Redirect(to)
-	}
-	w.send(nil)
+	r.away(w, q, to)
 }
 
 // denied names what is closed and why, and the way on. The attempt is on record.
@@ -73,6 +77,37 @@ func (r *Router) switchTheme(w *Reply, q *Request) error {
 	}
 	r.plainCookie(w, "theme", next)
 	w.Redirect(q.from())
+	return nil
+}
+
+// switchDensity goes round the heights of rows: as the table is made, compact, comfortable.
+func (r *Router) switchDensity(w *Reply, q *Request) error {
+	next := map[string]string{"": "compact", "compact": "comfortable", "comfortable": ""}[q.density()]
+	if d := q.Form("density"); d == "default" || d == "compact" || d == "comfortable" {
+		next = strings.TrimPrefix(d, "default")
+	}
+	r.plainCookie(w, "density", next)
+	w.Redirect(q.from())
+	return nil
+}
+
+// switchKeys turns single-letter keys off and on again (WCAG 2.1.4): somebody who dictates may trigger them by speaking.
+func (r *Router) switchKeys(w *Reply, q *Request) error {
+	next := "off"
+	if q.keysOff() {
+		next = ""
+	}
+	r.plainCookie(w, "keys", next)
+	w.Redirect(q.URL("keys"))
+	return nil
+}
+
+// lock hides everything until the person proves again that it is them. What they had begun to write is kept.
+func (r *Router) lock(w *Reply, q *Request) error {
+	if err := r.auth.Lock(q.Context(), q.slug, q.Token()); err != nil && !signedOut(err) {
+		return err
+	}
+	w.Redirect(q.URL("unlock"))
 	return nil
 }
 

@@ -68,6 +68,17 @@ func (q *Request) theme() string {
 	return ""
 }
 
+// density is the chosen height of rows, or "" for the usual one.
+func (q *Request) density() string {
+	if d := q.cookie("density"); d == "compact" || d == "comfortable" {
+		return d
+	}
+	return ""
+}
+
+// keysOff says that the person has switched single-letter keys off.
+func (q *Request) keysOff() bool { return q.cookie("keys") == "off" }
+
 func (q *Request) themeIcon() string {
 	if q.theme() == "dark" {
 		return "sun"
