@@ -1,8 +1,14 @@
 package auth
 
 import (
+	"context"
+	"crypto/sha256"
 	"net/netip"
 	"strings"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/db"
 )
 
 // hostOf is the address part of a remote address.
@@ -43,3 +49,26 @@ func browserFamily(agent string) string {
 	}
 	return browser + " on " + system
 }
+
+// deviceHash is how device tokens are kept.
+func deviceHash(token string) [sha256.Size]byte { return digest("device|" + token) }
+
+// RememberDevice makes the browser known as the person's own and returns a token for a long-lived cookie: failures
+// of strangers then never slow its sign-ins. Only a session with every factor may ask.
+func (a *Auth) RememberDevice(ctx context.Context, s Staff, userAgent string) (string, error) {
+	if !s.Valid() || s.session == 0 {
+		return "", db.ErrNoScope
+	}
+	token := newToken()
+	e := audit.Event{Action: audit.ActionAdmin, Type: "Credential", Detail: "device remembered"}
+	err := a.change(ctx, s, e, func(tx *db.Tx) error {
+		return rememberDevice(ctx, tx, s, deviceHash(token), userAgent)
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
+// deviceFor is how long a device stays known without being used.
+const deviceFor = 90 * 24 * time.Hour

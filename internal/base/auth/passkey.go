@@ -243,7 +243,7 @@ func (a *Auth) FinishPasskeySignIn(ctx context.Context, r PasskeySignIn) (token 
 			return a.reopen(ctx, e, "passkey", settle, r.RemoteAddr, r.UserAgent)
 		}
 	}
-	return a.open(ctx, p, who.person, proofPasskey, settle, r.RemoteAddr, r.UserAgent)
+	return a.open(ctx, p, who.person, proofPasskey, origin{}, settle, r.RemoteAddr, r.UserAgent)
 }
 
 // assert checks the answer to a ceremony. A counter that did not grow means a copy of the key: refused.

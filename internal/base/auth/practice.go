@@ -158,7 +158,11 @@ func (a *Auth) forgetPractice(p db.PracticeID) {
 // where this process makes every change, and for a second on PostgreSQL, where other processes do too. It is what
 // makes revocation take effect within a second on every node.
 func (a *Auth) fresh(read time.Time) bool {
-	return a.db.Engine() == db.SQLite || a.clock.Since(read) < time.Second
+	if a.db.Engine() == db.SQLite {
+		return true
+	}
+	age := a.clock.Since(read) // negative when the clock was set back
+	return age >= 0 && age < time.Second
 }
 
 // practiceCache keeps the list of practices.

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
 	"yarrow.health/internal/base/audit"
@@ -52,98 +51,6 @@ type SessionState struct {
 	IdleAt    time.Time // when it locks without activity
 	ExpiresAt time.Time // when it ends
 	ProvedAt  time.Time // when the person last proved to be themself
-}
-
-// cached is a session in memory.
-type cached struct {
-	token        [sha256.Size]byte
-	id           SessionID
-	user         int64
-	practice     Practice
-	name         string
-	practitioner string
-	locale       string
-	roles        roleSet
-	proof        proof
-	expires      time.Time
-	access       *Access
-	permissions  permissionSet
-
-	mu        sync.Mutex
-	proved    time.Time
-	seen      time.Time // last activity
-	persisted time.Time // last activity that is stored
-	read      time.Time // when the row was read
-	locked    bool
-}
-
-// sessionCache holds the sessions in use.
-type sessionCache struct {
-	mu       sync.RWMutex
-	byToken  map[[sha256.Size]byte]*cached
-	flushed  time.Time // when activity was last stored
-	flushing bool
-}
-
-// maxCached bounds the cache; when full it starts over, since every entry can be read again.
-const maxCached = 20000
-
-func newSessionCache() *sessionCache {
-	return &sessionCache{byToken: map[[sha256.Size]byte]*cached{}}
-}
-
-func (c *sessionCache) get(token [sha256.Size]byte) *cached {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.byToken[token]
-}
-
-func (c *sessionCache) put(e *cached) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.byToken) >= maxCached {
-		clear(c.byToken)
-	}
-	if old := c.byToken[e.token]; old != nil {
-		// Activity this process saw and has not stored yet.
-		old.mu.Lock()
-		if old.seen.After(e.seen) && !e.locked {
-			e.seen = old.seen
-		}
-		old.mu.Unlock()
-	}
-	c.byToken[e.token] = e
-}
-
-// forget drops the sessions a test picks out.
-func (c *sessionCache) forget(which func(*cached) bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for t, e := range c.byToken {
-		if which(e) {
-			delete(c.byToken, t)
-		}
-	}
-}
-
-// stale takes the sessions whose activity is not stored, at most once per flushEvery unless forced.
-func (c *sessionCache) stale(now time.Time, force bool) []*cached {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !force && (c.flushing || now.Sub(c.flushed) < flushEvery && !now.Before(c.flushed)) {
-		return nil
-	}
-	c.flushed = now
-	var out []*cached
-	for _, e := range c.byToken {
-		e.mu.Lock()
-		if e.seen.After(e.persisted) {
-			out = append(out, e)
-		}
-		e.mu.Unlock()
-	}
-	c.flushing = c.flushing || !force && len(out) > 0
-	return out
 }
 
 // flushEvery is how much activity may be lost in a crash; the person then has to unlock that much earlier.
@@ -199,11 +106,11 @@ func (a *Auth) resume(ctx context.Context, slug, token string, active bool) (Sta
 
 // session finds a session by the hash of its token, in memory while that is fresh enough.
 func (a *Auth) session(ctx context.Context, token [sha256.Size]byte) (*cached, error) {
-	if e := a.sessions.get(token); e != nil && a.fresh(e.read) {
+	e, forgets := a.sessions.get(token)
+	if e != nil && a.fresh(e.read) {
 		return e, nil
 	}
 	now := a.clock.Now()
-	var e *cached
 	err := a.db.View(ctx, system("session"), func(tx *db.Tx) error {
 		var err error
 		e, err = loadSession(ctx, tx, token)
@@ -213,7 +120,7 @@ func (a *Auth) session(ctx context.Context, token [sha256.Size]byte) (*cached, e
 		return nil, err
 	}
 	if e == nil {
-		a.sessions.forget(func(c *cached) bool { return c.token == token })
+		a.sessions.drop(token)
 		return nil, signedOut()
 	}
 	if e.practice, err = a.PracticeByID(ctx, e.practice.ID); err != nil {
@@ -224,7 +131,7 @@ func (a *Auth) session(ctx context.Context, token [sha256.Size]byte) (*cached, e
 	}
 	e.read = now
 	e.grant()
-	a.sessions.put(e)
+	a.sessions.put(e, forgets)
 	return e, nil
 }
 

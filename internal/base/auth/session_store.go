@@ -34,6 +34,9 @@ var (
 	endOthers     = db.SQL(`UPDATE session SET ended = $3 WHERE practice_id = $1 AND user_id = $2 AND id <> $4 AND ended = ''`)
 	openSessions  = db.SQL(`SELECT id, practice, created, seen, locked, body FROM session
 		WHERE practice_id = $1 AND user_id = $2 AND ended = '' AND expires > $3 ORDER BY created DESC`)
+	continued = db.SQL(`SELECT proof, proved, expires FROM session
+		WHERE practice_id = $1 AND user_id = $2 AND id = $3 AND ended = '' AND locked = 0`)
+	practicesOf     = db.SQL(`SELECT practice FROM membership WHERE practice_id = $1 AND user_id = $2 AND state = $3`)
 	sweepSessions   = db.SQL(`DELETE FROM session WHERE practice_id = $1 AND expires < $2`)
 	sweepChallenges = db.SQL(`DELETE FROM used_challenge WHERE practice_id = $1 AND expires < $2`)
 	sweepCodes      = db.SQL(`DELETE FROM one_use_code WHERE practice_id = $1 AND expires < $2`)
@@ -47,8 +50,14 @@ type sessionBody struct {
 
 func sessionPlace(id int64) []byte { return fmt.Appendf(nil, "session|%d", id) }
 
+// origin is the session that a new one continues in another practice; the zero origin is a sign-in.
+type origin struct {
+	proved  time.Time
+	expires time.Time
+}
+
 // newSession stores a session and returns its token and number.
-func newSession(tx *db.Tx, p Practice, user int64, how proof, remote, agent string) (token string, id SessionID, err error) {
+func newSession(tx *db.Tx, p Practice, user int64, how proof, from origin, remote, agent string) (token string, id SessionID, err error) {
 	var random [8]byte
 	rand.Read(random[:])
 	id = SessionID(binary.BigEndian.Uint64(random[:]) >> 1)
@@ -58,9 +67,15 @@ func newSession(tx *db.Tx, p Practice, user int64, how proof, remote, agent stri
 	if err != nil {
 		return "", 0, err
 	}
-	now := tx.NowMicro()
-	tx.InsertMany(insertSession, [][]any{{0, hash[:], int64(id), int64(p.ID), user, int64(how), now, now, now,
-		tx.Now().Add(p.Settings.Absolute).UnixMicro(), 0, "", body}})
+	now, proved, expires := tx.Now(), tx.Now(), tx.Now().Add(p.Settings.Absolute)
+	if !from.expires.IsZero() {
+		proved = from.proved
+		if from.expires.Before(expires) {
+			expires = from.expires
+		}
+	}
+	tx.InsertMany(insertSession, [][]any{{0, hash[:], int64(id), int64(p.ID), user, int64(how), now.UnixMicro(),
+		now.UnixMicro(), proved.UnixMicro(), expires.UnixMicro(), 0, "", body}})
 	return token, id, nil
 }
 
@@ -89,6 +104,34 @@ func loadSession(ctx context.Context, tx *db.Tx, token [sha256.Size]byte) (*cach
 		e.practitioner = "Practitioner/" + e.practitioner
 	}
 	return e, nil
+}
+
+// continueFrom reads how a person proved to be themself in an open session, and how long it lasts.
+func continueFrom(ctx context.Context, tx *db.Tx, s Staff) (how proof, from origin, err error) {
+	var p, proved, expires int64
+	err = tx.QueryRow(ctx, continued, 0, s.UserID(), int64(s.session)).Scan(&p, &proved, &expires)
+	if errors.Is(err, db.ErrNoRows) {
+		err = signedOut()
+	}
+	return proof(p), origin{instant(proved), instant(expires)}, err
+}
+
+// memberOf lists the practices a person belongs to.
+func memberOf(ctx context.Context, tx *db.Tx, user int64) (map[db.PracticeID]bool, error) {
+	rows, err := tx.Query(ctx, practicesOf, 0, user, stateActive)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[db.PracticeID]bool{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		out[db.PracticeID(id)] = true
+	}
+	return out, rows.Err()
 }
 
 func instant(micro int64) time.Time { return time.UnixMicro(micro).UTC() }

@@ -313,3 +313,88 @@ func TestForRequest(t *testing.T) {
 		t.Error("a zero scope became valid")
 	}
 }
+
+// A row read before a revocation must not be kept after it, or it would open for ever.
+func TestCacheKeepsNothingOlderThanARevocation(t *testing.T) {
+	c := newSessionCache()
+	e := &cached{token: digest("x")}
+	_, forgets := c.get(e.token)
+	c.forget(func(*cached) bool { return true }) // revoked while the row is on its way
+	c.put(e, forgets)
+	if got, _ := c.get(e.token); got != nil {
+		t.Error("a revoked session came back")
+	}
+	_, forgets = c.get(e.token)
+	c.put(e, forgets)
+	if got, _ := c.get(e.token); got != e {
+		t.Error("a session is not kept")
+	}
+	e.locked = true
+	again := &cached{token: e.token}
+	c.put(again, forgets)
+	if got, _ := c.get(e.token); !got.locked {
+		t.Error("a row read before the lock opened the session")
+	}
+}
+
+func TestEditProfile(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		c := newClinic(t, d)
+		token, s := c.signIn("ann.ash")
+		if err := c.a.EditProfile(t.Context(), s, " Dr. Ann Alder ", "es-US"); err != nil {
+			t.Fatal(err)
+		}
+		s, _, err := c.resume(token)
+		if err != nil || s.Name() != "Dr. Ann Alder" || s.Locale() != "es-US" {
+			t.Errorf("%s %s %v", s.Name(), s.Locale(), err)
+		}
+		wantCode(t, c.a.EditProfile(t.Context(), s, " ", ""), "value")
+		if _, _, err := c.a.SignIn(t.Context(), c.request("ann.ash", annPassword, c.nextCode())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSwitchPractice(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		c := newClinic(t, d)
+		birch, err := c.a.AddPractice(t.Context(), "birch", "Birch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.a.AddPractice(t.Context(), "cedar", "Cedar"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.a.AddMembership(t.Context(), SystemScope(birch, "test"), "ann.ash", "", Biller); err != nil {
+			t.Fatal(err)
+		}
+		token, s := c.signIn("ann.ash")
+		mine, err := c.a.PracticesOf(t.Context(), s)
+		if err != nil || len(mine) != 2 || mine[1].Slug != "birch" {
+			t.Fatalf("%+v %v", mine, err)
+		}
+		d.Clock.Advance(11 * time.Minute)
+		_, _, err = c.a.Switch(t.Context(), s, "cedar", "", "")
+		wantCode(t, err, "forbidden")
+		other, in, err := c.a.Switch(t.Context(), s, "birch", "", "")
+		if err != nil || in.Practice() != birch || !in.Can(BillingWrite) || in.Can(ChartRead) {
+			t.Fatalf("%v", err)
+		}
+		wantCode(t, c.a.Recent(in, StepUpWithin), "login") // switching proves nothing
+		_, here, _ := c.resume(token)
+		if _, there, err := c.a.Resume(t.Context(), "birch", other); err != nil || !there.ExpiresAt.Equal(here.ExpiresAt) {
+			t.Errorf("switching makes a session longer: %s, %s, %v", here.ExpiresAt, there.ExpiresAt, err)
+		}
+		list, err := c.a.Sessions(t.Context(), s)
+		if err != nil || len(list) != 2 {
+			t.Errorf("%+v %v", list, err)
+		}
+		if err := c.a.Lock(t.Context(), slug, token); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = c.a.Switch(t.Context(), s, "birch", "", "")
+		wantCode(t, err, "login")
+	})
+}

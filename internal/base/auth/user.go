@@ -321,6 +321,20 @@ func (a *Auth) ChangePassword(ctx context.Context, s Staff, password string) err
 	})
 }
 
+// EditProfile changes how colleagues see the person and in which language (BCP 47, or "") they work.
+func (a *Auth) EditProfile(ctx context.Context, s Staff, display, locale string) error {
+	if !s.Valid() {
+		return db.ErrNoScope
+	}
+	display = strings.TrimSpace(display)
+	if display == "" || len(display) > 200 || len(locale) > 35 {
+		return fhir.Problem("value", "A person needs a name of at most 200 bytes and a known language.", "Shorten it.")
+	}
+	e := audit.Event{Action: audit.ActionAdmin, Type: "User", ID: userText(s.UserID()), Detail: "own profile changed"}
+	defer a.forgetUser(s.UserID())
+	return a.change(ctx, s, e, func(tx *db.Tx) error { return setProfile(ctx, tx, s, display, locale) })
+}
+
 // userText is how a person's number is written in the audit.
 func userText(id int64) string { return fmt.Sprintf("%x", id) }
 

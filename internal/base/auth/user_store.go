@@ -47,6 +47,7 @@ var (
 		WHERE m.practice_id = $1 AND m.practice = $2 AND m.state = $3 AND u.state = $3 AND m.roles & $4 <> 0`)
 	otherPractices = db.SQL(`SELECT count(*) FROM membership WHERE practice_id = $1 AND user_id = $2 AND state = $3`)
 
+	updateBody     = db.SQL(`UPDATE users SET body = $3 WHERE practice_id = $1 AND id = $2`)
 	updatePassword = db.SQL(`UPDATE users SET password = $3 WHERE practice_id = $1 AND id = $2`)
 	updateTOTP     = db.SQL(`UPDATE users SET totp = $3, totp_step = $4 WHERE practice_id = $1 AND id = $2`)
 	useStep        = db.SQL(`UPDATE users SET totp_step = $3 WHERE practice_id = $1 AND id = $2 AND totp_step < $3`)
@@ -313,6 +314,19 @@ func personByID(ctx context.Context, tx *db.Tx, practice db.PracticeID, id int64
 		err = noSuchUser()
 	}
 	return p, err
+}
+
+func setProfile(ctx context.Context, tx *db.Tx, s Staff, display, locale string) error {
+	who, err := personByID(ctx, tx, s.Practice(), s.UserID())
+	if err != nil {
+		return err
+	}
+	body, err := sealJSON(tx.Keys(), userPlace(who.id), userBody{who.login, display, locale})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, updateBody, 0, who.id, body)
+	return err
 }
 
 // setPassword stores a password's hash.
