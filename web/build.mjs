@@ -26,6 +26,14 @@ const write = (file, bytes) => {
   }
 };
 
+// The day is a grid of five-minute rows; a block's place and length are classes, since the pages' policy allows no inline styles.
+let grid = "@layer screens {";
+for (let r = 0; r < 216; r++) grid += `.r${r}{grid-row-start:${r + 1}}`;
+for (let n = 2; n <= 108; n++) grid += `.n${n}{grid-row-end:span ${n}}`;
+for (let h = 4; h <= 18; h++) grid += `.hours-${h} .col{grid-template-rows:repeat(${h * 12},var(--px))}.hours-${h} .tcol{grid-template-rows:repeat(${h},calc(var(--px)*12))}`;
+for (const of of [2, 3, 4]) for (let l = 0; l < of; l++) grid += `.l${l}of${of}{margin-inline:${(100 * l / of).toFixed(2)}% ${(100 * (of - l - 1) / of).toFixed(2)}%}`;
+writeFileSync("css/grid.css", grid + "}\n");
+
 const common = { bundle: true, minify: true, write: false, outdir: out, target: ["es2022", "chrome123", "firefox120", "safari17.5"], logLevel: "warning" };
 const scripts = await build({ ...common, entryPoints: { app: "ts/app.ts" }, format: "esm", splitting: true, entryNames: "[name]-[hash]", chunkNames: "part-[hash]" });
 const styles = await build({ ...common, entryPoints: { app: "css/app.css" }, entryNames: "[name]-[hash]", assetNames: "[name]-[hash]", loader: { ".woff2": "file" } });

@@ -1,0 +1,162 @@
+package desk
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/boombuler/barcode/qr"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/ui"
+)
+
+// account is what the page of one's own credentials shows.
+type account struct {
+	Passkeys []auth.Passkey
+	Sessions []auth.SessionEntry
+	TOTP     *auth.TOTPEnrolment
+	QR       square
+	Codes    []string
+	Problem  string
+	Login    string
+	Second   bool
+}
+
+// square is a QR code as the path of an SVG: one unit a module.
+type square struct {
+	Size int
+	Path string
+}
+
+func (d *Desk) accountPage(w *ui.Reply, q *ui.Request) error { return d.showAccount(w, q, account{}) }
+
+func (d *Desk) showAccount(w *ui.Reply, q *ui.Request, a account) (err error) {
+	ctx := q.Context()
+	if a.Passkeys, err = d.auth.Passkeys(ctx, q.Staff); err != nil {
+		return err
+	}
+	if a.Sessions, err = d.auth.Sessions(ctx, q.Staff); err != nil {
+		return err
+	}
+	s, err := d.shell(q, q.T("account.security"), "account", false)
+	if err != nil {
+		return err
+	}
+	return w.HTML(ok, accountView(q, s, a))
+}
+
+func (d *Desk) beginTOTP(w *ui.Reply, q *ui.Request) error {
+	t, err := d.auth.BeginTOTP(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
+	return d.offerTOTP(w, q, t, "")
+}
+
+func (d *Desk) offerTOTP(w *ui.Reply, q *ui.Request, t auth.TOTPEnrolment, problem string) error {
+	code, err := qr.Encode(t.URL, qr.M, qr.Auto)
+	if err != nil {
+		return err
+	}
+	size := code.Bounds().Dx()
+	var path strings.Builder
+	for y := range size {
+		for x := range size {
+			if r, _, _, _ := code.At(x, y).RGBA(); r == 0 {
+				fmt.Fprintf(&path, "M%d %dh1v1h-1z", x, y)
+			}
+		}
+	}
+	return d.showAccount(w, q, account{TOTP: &t, QR: square{size, path.String()}, Problem: problem})
+}
+
+func (d *Desk) finishTOTP(w *ui.Reply, q *ui.Request) error {
+	err := d.auth.FinishTOTP(q.Context(), q.Staff, q.Form("ticket"), strings.ReplaceAll(q.Form("code"), " ", ""))
+	var i *fhir.Issue
+	if errors.As(err, &i) && q.Form("secret") != "" {
+		return d.offerTOTP(w, q, auth.TOTPEnrolment{Secret: q.Form("secret"), URL: q.Form("url"), Ticket: q.Form("ticket")}, i.Text+" "+i.Fix)
+	}
+	if err != nil {
+		return err
+	}
+	return d.newCodes(w, q) // the way back in, should the telephone be lost
+}
+
+func (d *Desk) newCodes(w *ui.Reply, q *ui.Request) error {
+	codes, err := d.auth.NewRecoveryCodes(q.Context(), q.Staff)
+	if err != nil {
+		return d.orStepUp(w, q, err)
+	}
+	return d.showAccount(w, q, account{Codes: codes})
+}
+
+// orStepUp shows on the page what the person must do first.
+func (d *Desk) orStepUp(w *ui.Reply, q *ui.Request, err error) error {
+	var i *fhir.Issue
+	if errors.As(err, &i) {
+		return d.showAccount(w, q, account{Problem: i.Text + " " + i.Fix})
+	}
+	return err
+}
+
+func (d *Desk) beginRegistration(w *ui.Reply, q *ui.Request) error {
+	options, ticket, err := d.auth.BeginPasskeyRegistration(q.Context(), q.Staff)
+	if err != nil {
+		return refuse(w, err)
+	}
+	return reply(w, begun{ticket, options})
+}
+
+func (d *Desk) finishRegistration(w *ui.Reply, q *ui.Request) error {
+	a, err := readAnswer(q)
+	if err != nil {
+		return refuse(w, err)
+	}
+	name := a.Name
+	if name == "" {
+		name = q.T("account.passkey.of", q.Date(q.Now()))
+	}
+	if err := d.auth.FinishPasskeyRegistration(q.Context(), q.Staff, a.Ticket, name, a.Answer); err != nil {
+		return refuse(w, err)
+	}
+	w.Toast(q.T("account.passkey.added"), "")
+	return reply(w, map[string]string{"next": q.URL("account", "security")})
+}
+
+func (d *Desk) removePasskey(w *ui.Reply, q *ui.Request) error {
+	id, err := strconv.ParseInt(q.Form("id"), 10, 64)
+	if err != nil {
+		return fhir.Problem("value", q.T("account.passkey.which"), q.T("error.again"))
+	}
+	if err := d.auth.RemovePasskey(q.Context(), q.Staff, id); err != nil {
+		return d.orStepUp(w, q, err)
+	}
+	w.Toast(q.T("account.passkey.removed"), "")
+	w.Redirect(q.URL("account", "security"))
+	return nil
+}
+
+func (d *Desk) endSession(w *ui.Reply, q *ui.Request) error {
+	id, err := strconv.ParseUint(q.Form("id"), 16, 64)
+	if err != nil {
+		return fhir.Problem("value", q.T("account.session.which"), q.T("error.again"))
+	}
+	if err := d.auth.EndSession(q.Context(), q.Staff, auth.SessionID(id)); err != nil {
+		return err
+	}
+	w.Toast(q.T("account.session.ended"), "")
+	w.Redirect(q.URL("account", "security"))
+	return nil
+}
+
+func (d *Desk) endAll(w *ui.Reply, q *ui.Request) error {
+	if err := d.auth.SignOutEverywhere(q.Context(), q.Staff, q.Staff.UserID()); err != nil {
+		return err
+	}
+	w.End()
+	w.Redirect(q.URL("sign-in"))
+	return nil
+}

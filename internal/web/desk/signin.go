@@ -1,0 +1,193 @@
+package desk
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/ui"
+)
+
+// gate is what the sign-in page shows.
+type gate struct {
+	To, Login, Problem, Fix string
+	People                  []auth.User // in a demonstration
+}
+
+func (d *Desk) signInPage(w *ui.Reply, q *ui.Request) error {
+	if _, _, err := d.auth.Peek(q.Context(), q.Slug(), q.Token()); err == nil {
+		w.Redirect(q.Back(q.Query("to")))
+		return nil
+	}
+	g := gate{To: q.Query("to")}
+	if err := d.demoPeople(q, &g); err != nil {
+		return err
+	}
+	return w.HTML(ok, signInView(q, g))
+}
+
+func (d *Desk) demoPeople(q *ui.Request, g *gate) (err error) {
+	if q.Demo() {
+		g.People, err = d.auth.DemoPeople(q.Context(), q.Practice.ID)
+	}
+	return err
+}
+
+func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
+	g := gate{To: q.Form("to"), Login: q.Form("login")}
+	token, staff, err := d.auth.SignIn(q.Context(), auth.SignInRequest{Practice: q.Slug(), Login: g.Login, Password: q.Raw("password"),
+		Code: strings.ReplaceAll(q.Form("code"), " ", ""), Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
+	var i *fhir.Issue
+	if errors.As(err, &i) && (i.Code == "login" || i.Code == "throttled") {
+		g.Problem, g.Fix = i.Text, i.Fix
+		if err := d.demoPeople(q, &g); err != nil {
+			return err
+		}
+		return w.HTML(fhir.HTTPStatus(i.Code), signInView(q, g))
+	}
+	if err != nil {
+		return err
+	}
+	d.enter(w, q, token, staff, g.To)
+	return nil
+}
+
+// enter begins the session in the browser and remembers the device, so that somebody else's failures cannot slow this person.
+func (d *Desk) enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff, to string) string {
+	w.Begin(token)
+	if q.Cookie("device") == "" {
+		if device, err := d.auth.RememberDevice(q.Context(), staff, q.UserAgent()); err == nil {
+			w.SetCookie("device", device, 180*24*3600)
+		}
+	}
+	next := q.Back(to)
+	w.Redirect(next)
+	return next
+}
+
+func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
+	var id int64
+	if err := json.Unmarshal([]byte(q.Form("person")), &id); err != nil {
+		return fhir.Problem("value", q.T("signin.person"), q.T("error.again"))
+	}
+	token, staff, err := d.auth.DemoSignIn(q.Context(), q.Practice.ID, id)
+	if err != nil {
+		return err
+	}
+	d.enter(w, q, token, staff, q.Form("to"))
+	return nil
+}
+
+func (d *Desk) unlockPage(w *ui.Reply, q *ui.Request) error {
+	_, state, err := d.auth.Peek(q.Context(), q.Slug(), q.Token())
+	if err == nil {
+		w.Redirect(q.Back(q.Query("to")))
+		return nil
+	}
+	if !state.Locked {
+		w.Redirect(q.URL("sign-in"))
+		return nil
+	}
+	return w.HTML(ok, unlockView(q, state, gate{To: q.Query("to")}))
+}
+
+func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
+	token, staff, err := d.auth.Unlock(q.Context(), auth.UnlockRequest{Practice: q.Slug(), Token: q.Token(), Password: q.Raw("password"),
+		Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
+	var i *fhir.Issue
+	if errors.As(err, &i) && (i.Code == "login" || i.Code == "throttled") {
+		_, state, perr := d.auth.Peek(q.Context(), q.Slug(), q.Token())
+		if perr != nil && !state.Locked {
+			w.Redirect(q.URL("sign-in"))
+			return nil
+		}
+		return w.HTML(fhir.HTTPStatus(i.Code), unlockView(q, state, gate{To: q.Form("to"), Problem: i.Text, Fix: i.Fix}))
+	}
+	if err != nil {
+		w.Redirect(q.URL("sign-in"))
+		return nil
+	}
+	d.enter(w, q, token, staff, q.Form("to"))
+	return nil
+}
+
+func (d *Desk) signOut(w *ui.Reply, q *ui.Request) error {
+	if t := q.Token(); t != "" {
+		if err := d.auth.SignOut(q.Context(), q.Slug(), t); err != nil {
+			var i *fhir.Issue
+			if !errors.As(err, &i) || i.Code != "login" {
+				return err
+			}
+		}
+	}
+	w.End()
+	w.Redirect(q.URL("sign-in"))
+	return nil
+}
+
+// Passkeys speak JSON with the page's script.
+
+type begun struct {
+	Ticket  string          `json:"ticket"`
+	Options json.RawMessage `json:"options"`
+}
+
+type answered struct {
+	Ticket string          `json:"ticket"`
+	Name   string          `json:"name"`
+	Answer json.RawMessage `json:"answer"`
+}
+
+func reply(w *ui.Reply, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Bytes(ok, "application/json", b)
+	return nil
+}
+
+// refuse answers a script in plain words, which it shows.
+func refuse(w *ui.Reply, err error) error {
+	i := w.IssueOf(err)
+	w.Text(fhir.HTTPStatus(i.Code), i.Text+" "+i.Fix)
+	return nil
+}
+
+func readAnswer(q *ui.Request) (a answered, err error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, q.HTTP().Body, 64<<10))
+	if err == nil {
+		err = json.Unmarshal(b, &a)
+	}
+	if err != nil {
+		err = fhir.Problem("structure", q.T("signin.passkey.unread"), q.T("error.again"))
+	}
+	return a, err
+}
+
+func (d *Desk) beginPasskey(w *ui.Reply, q *ui.Request) error {
+	options, ticket, err := d.auth.BeginPasskeySignIn(q.Context(), q.Slug())
+	if err != nil {
+		return refuse(w, err)
+	}
+	return reply(w, begun{ticket, options})
+}
+
+func (d *Desk) finishPasskey(w *ui.Reply, q *ui.Request) error {
+	a, err := readAnswer(q)
+	if err != nil {
+		return refuse(w, err)
+	}
+	token, staff, err := d.auth.FinishPasskeySignIn(q.Context(), auth.PasskeySignIn{Practice: q.Slug(), Ticket: a.Ticket, Response: a.Answer,
+		Unlock: q.Token(), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
+	if err != nil {
+		return refuse(w, err)
+	}
+	next := d.enter(w, q, token, staff, q.Query("to"))
+	w.Header("Location", "")
+	return reply(w, map[string]string{"next": next})
+}
