@@ -32,6 +32,7 @@ var shelves = []string{
 	"internal/base/clock",
 	"internal/base/keys",
 	"internal/base/db",
+	"internal/base/backup",
 	"internal/base/audit",
 	"internal/base/auth",
 	"internal/base/jobs",

@@ -2,4 +2,109 @@
 // It is the only place that constructs things and wires them together.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"yarrow.health/internal/standards/fhir"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// Exit codes that scripts may rely on.
+const (
+	exitFailed  = 1 // the command could not do what it was asked
+	exitUsage   = 2 // the command line was wrong
+	exitInput   = 3 // some of the input was refused; what was accepted is kept
+	exitDamaged = 4 // stored data is damaged
+)
+
+type commands struct {
+	Demo     demo      `cmd:"" help:"Start a simulated practice on the embedded database and print its address and sign-ins."`
+	Serve    serve     `cmd:"" help:"Serve the practices of a data folder or a PostgreSQL database."`
+	Practice practices `cmd:"" help:"Add and list practices."`
+	User     user      `cmd:"" help:"Add staff."`
+	Version  showV     `cmd:"" help:"Print the version."`
+}
+
+type showV struct{}
+
+func (showV) Run(out *output) error {
+	fmt.Fprintln(out.text, "yarrow", version)
+	return nil
+}
+
+// output is where a command speaks: text for people, or JSON when asked.
+type output struct {
+	text io.Writer
+	errs io.Writer
+	log  *slog.Logger
+}
+
+// exitError carries a command's own exit code; its message was already printed.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+func main() {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("yarrow"), kong.Description("An open electronic health record for ambulatory practices."),
+		kong.DefaultEnvars("YARROW"), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err)
+	}
+	k, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "yarrow:", err)
+		os.Exit(exitUsage)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	out := &output{text: os.Stdout, errs: os.Stderr, log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+	k.BindTo(ctx, (*context.Context)(nil))
+	k.Bind(out)
+	if err := k.Run(); err != nil {
+		var code exitError
+		if errors.As(err, &code) {
+			os.Exit(int(code))
+		}
+		out.problem(err)
+		os.Exit(exitFailed)
+	}
+}
+
+// problem prints an error as a person should read it: what is wrong, where, and what to do.
+func (o *output) problem(err error) {
+	var issues fhir.Issues
+	var one *fhir.Issue
+	switch {
+	case errors.As(err, &issues):
+	case errors.As(err, &one):
+		issues = fhir.Issues{*one}
+	default:
+		fmt.Fprintln(o.errs, "yarrow:", err)
+		return
+	}
+	for _, i := range issues {
+		fmt.Fprint(o.errs, "yarrow: ", i.Text)
+		if i.Path != "" {
+			fmt.Fprintf(o.errs, " (at %s)", i.Path)
+		}
+		fmt.Fprintln(o.errs)
+		if i.Fix != "" {
+			fmt.Fprintln(o.errs, "        ", i.Fix)
+		}
+		if i.Cause != nil {
+			fmt.Fprintln(o.errs, "         cause:", i.Cause)
+		}
+	}
+}

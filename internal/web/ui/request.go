@@ -23,6 +23,7 @@ type Request struct {
 	slug   string
 	route  string
 	locale string
+	zone   *time.Location
 }
 
 func (r *Router) request(hr *http.Request) *Request {
@@ -107,10 +108,13 @@ func (q *Request) Now() time.Time { return q.router.o.Clock.Now().In(q.Zone()) }
 
 // Zone is the practice's time zone.
 func (q *Request) Zone() *time.Location {
-	if z := q.router.o.Zone; z != nil {
-		return z
+	if q.zone == nil {
+		q.zone = time.Local
+		if f := q.router.o.Zone; f != nil && q.Staff.Valid() {
+			q.zone = f(q.Context(), q.Staff)
+		}
 	}
-	return time.Local
+	return q.zone
 }
 
 // Remote is the address the request came from.

@@ -29,7 +29,7 @@ type Options struct {
 	Demo   bool // marks every page as a demonstration and offers its people for sign-in
 	Secure bool // behind TLS: cookies are __Host- and never sent in clear
 	Clock  *clock.Clock
-	Zone   *time.Location // of the clock on the wall; nil: this machine's
+	Zone   func(ctx context.Context, s auth.Staff) *time.Location // the practice's own clock; nil: this machine's
 	Log    *slog.Logger
 	Live   func(ctx context.Context, s auth.Staff, after int64) (Stream, error) // the feed of the outbox; nil switches live updates off
 	// Find answers what is typed into the palette, beside the commands: patients, mostly.

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/clinic/practice"
+	"yarrow.health/internal/clinic/scheduling"
+	"yarrow.health/internal/web/desk"
+	"yarrow.health/internal/web/ui"
+)
+
+// house is the running program: what the clinic does, its work in the background, and its screens.
+type house struct {
+	*ground
+	queue    *jobs.Queue
+	patients *patient.Directory
+	router   *ui.Router
+}
+
+// build stands the clinic and the screens on the ground.
+func (g *ground) build(out *output, demo, secure bool) *house {
+	h := &house{ground: g, queue: jobs.New(g.db, jobs.Options{Log: out.log})}
+	people := practice.NewProfiles(g.db, g.store)
+	h.patients = patient.NewDirectory(g.db, g.store)
+	book := scheduling.New(g.db, g.store, people, h.patients)
+	record := clinical.NewRecord(g.db, g.store, people)
+	_ = record
+	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
+		Demo: demo, Secure: secure, Clock: g.db.Clock(), Log: out.log,
+		Find: desk.Find(h.patients),
+		Live: h.live,
+		Zone: func(ctx context.Context, s auth.Staff) *time.Location {
+			if p, err := people.Get(ctx, s); err == nil {
+				return p.Zone
+			}
+			return time.Local
+		},
+	})
+	desk.New(h.router, g.auth, book, people, h.patients, h.publish)
+	return h
+}

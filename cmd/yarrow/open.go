@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/keys"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// place says where the data is and where its keys are. Every command takes it.
+type place struct {
+	Data      string `help:"Folder of the embedded database." placeholder:"DIR" env:"YARROW_DATA" default:"./yarrow-data"`
+	Database  string `help:"PostgreSQL database, as the application's role: postgres://… Replaces --data." placeholder:"URL" env:"YARROW_DATABASE"`
+	MasterKey string `help:"Master key file. It is created at the first start, outside the data folder." placeholder:"FILE" env:"YARROW_MASTER_KEY_FILE"`
+	Keystore  string `help:"Folder of the wrapped practice keys. It is never part of a data backup." placeholder:"DIR" env:"YARROW_KEYSTORE"`
+}
+
+// ground is what every command stands on, opened in order and closed in reverse.
+type ground struct {
+	ring  *keys.Ring
+	db    *db.DB
+	audit *audit.Log
+	auth  *auth.Auth
+	store *fhirstore.Store
+}
+
+func (p place) keyOptions() (keys.Options, error) {
+	base := p.Data
+	if p.Database != "" {
+		dir, err := os.UserConfigDir()
+		if err != nil && (p.MasterKey == "" || p.Keystore == "") {
+			return keys.Options{}, fhir.Problem("required", "There is no place for the keys.", "Name --master-key and --keystore.").Because(err)
+		}
+		base = filepath.Join(dir, "yarrow", "postgres")
+	}
+	o := keys.DefaultOptions(base)
+	if p.MasterKey != "" {
+		o.MasterFile = p.MasterKey
+	}
+	if p.Keystore != "" {
+		o.StoreDir = p.Keystore
+	}
+	o.MasterText, o.Clock = os.Getenv(keys.EnvMaster), clock.System()
+	// A missing key is made only where there is no data yet that another key would have to open.
+	if p.Database == "" {
+		_, err := os.Stat(filepath.Join(p.Data, "system.db"))
+		o.MayCreate = errors.Is(err, fs.ErrNotExist)
+	} else {
+		_, err := os.Stat(o.StoreDir)
+		o.MayCreate = errors.Is(err, fs.ErrNotExist)
+	}
+	return o, nil
+}
+
+// who says how people reach the program and sign in. Commands that serve nobody leave it empty.
+type who struct {
+	Demo         bool
+	RPID, Origin string
+}
+
+// open opens the data and everything that stands on it. The caller closes it.
+func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
+	ko, err := p.keyOptions()
+	if err != nil {
+		return nil, err
+	}
+	ring, created, err := keys.Open(ko)
+	if err != nil {
+		return nil, err
+	}
+	if created != nil {
+		fmt.Fprintf(out.errs, "A new master key was made: %s\nIts recovery key, to be printed and kept apart from this machine:\n\n    %s\n\n", ko.MasterFile, created.Recovery)
+	}
+	o := db.Options{Keys: ring, Clock: clock.System(), Log: out.log}
+	if p.Database != "" {
+		o.DatabaseURL = p.Database
+	} else {
+		o.DataDir = p.Data
+	}
+	d, err := db.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	log := audit.New(d)
+	return &ground{ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log)}, nil
+}
+
+func origins(o string) []string {
+	if o == "" {
+		return nil
+	}
+	return []string{o}
+}
+
+func (g *ground) close() error { return g.db.Close() }
+
+// practiceNamed finds a practice by its slug.
+func (g *ground) practiceNamed(ctx context.Context, slug string) (auth.Practice, error) {
+	p, err := g.auth.PracticeBySlug(ctx, strings.ToLower(slug))
+	if err != nil {
+		return p, fhir.Problem("not-found", fmt.Sprintf("There is no practice %q here.", slug), "List them with `yarrow practice list`, or add it with `yarrow practice add`.").Because(err)
+	}
+	return p, nil
+}

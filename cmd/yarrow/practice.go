@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+)
+
+type practices struct {
+	Add  practiceAdd  `cmd:"" help:"Add an empty practice."`
+	List practiceList `cmd:"" help:"List the practices."`
+}
+
+type practiceAdd struct {
+	place
+	Slug string `arg:"" help:"Its name in addresses: letters, digits and hyphens. It never changes."`
+	Name string `arg:"" help:"Its name for people."`
+}
+
+func (c *practiceAdd) Run(ctx context.Context, out *output) error {
+	g, err := c.open(ctx, out, who{})
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	id, err := g.auth.AddPractice(ctx, c.Slug, c.Name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out.text, "Practice %d, %s, at /%s. Add staff with: yarrow user add --practice %s\n", id, c.Name, c.Slug, c.Slug)
+	return nil
+}
+
+type practiceList struct{ place }
+
+func (c *practiceList) Run(ctx context.Context, out *output) error {
+	g, err := c.open(ctx, out, who{})
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	all, err := g.auth.Practices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		fmt.Fprintf(out.text, "%d\t%s\t%s\n", p.ID, p.Slug, p.Name)
+	}
+	return nil
+}
+
+type user struct {
+	Add userAdd `cmd:"" help:"Add a person to a practice's staff."`
+}
+
+type userAdd struct {
+	place
+	Practice     string      `required:"" help:"The practice's slug."`
+	Login        string      `required:"" help:"What the person signs in with."`
+	Name         string      `required:"" help:"The person's name as others see it."`
+	Role         []auth.Role `required:"" help:"clinician, nurse, frontdesk, biller or administrator; may be given several times."`
+	Practitioner string      `help:"Id of the person's Practitioner resource, for those who treat patients."`
+	PasswordFile string      `help:"File with the first password; without it an invitation is printed." type:"existingfile"`
+}
+
+func (c *userAdd) Run(ctx context.Context, out *output) error {
+	g, err := c.open(ctx, out, who{})
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	p, err := g.practiceNamed(ctx, c.Practice)
+	if err != nil {
+		return err
+	}
+	return addStaff(ctx, out, g, p, c)
+}
+
+// addStaff adds the person; without a password file an invitation is printed.
+func addStaff(ctx context.Context, out *output, g *ground, p auth.Practice, c *userAdd) error {
+	password := ""
+	if c.PasswordFile != "" {
+		b, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return err
+		}
+		password = strings.TrimRight(string(b), "\r\n")
+	}
+	sys := auth.SystemScope(p.ID, "yarrow user add")
+	id, err := g.auth.AddUser(ctx, sys, auth.User{Login: c.Login, Display: c.Name, PractitionerID: c.Practitioner, Roles: c.Role, Password: password})
+	if err != nil {
+		return err
+	}
+	if password != "" {
+		fmt.Fprintf(out.text, "%s can sign in as %s and sets up a second factor at the first sign-in.\n", c.Name, c.Login)
+		return nil
+	}
+	invite, err := g.auth.Invite(ctx, sys, id)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out.text, "%s was added. Invitation, to be used once to set a password: %s\n", c.Name, invite)
+	return nil
+}

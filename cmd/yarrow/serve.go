@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"yarrow.health/internal/standards/fhir"
+)
+
+type serve struct {
+	place
+	Listen string `help:"Address to listen on." default:"127.0.0.1:8443"`
+	URL    string `name:"url" help:"Address that people use, such as https://ehr.example.org. Passkeys are bound to its host." required:""`
+	Cert   string `help:"TLS certificate file (PEM)." type:"existingfile" xor:"tls"`
+	Key    string `help:"TLS key file (PEM)." type:"existingfile"`
+	Proxy  bool   `help:"A proxy on this machine ends TLS; listen without it, on a loopback address only."`
+}
+
+func (c *serve) Run(ctx context.Context, out *output) error {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return fhir.Problem("value", fmt.Sprintf("%q is not an address people can use.", c.URL), "Write --url as https:// and the host, such as https://ehr.example.org.")
+	}
+	var conf *tls.Config
+	switch {
+	case c.Proxy:
+		host, _, _ := net.SplitHostPort(c.Listen)
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fhir.Problem("security", "Without TLS the server listens on this machine only.", "Use --listen 127.0.0.1:PORT with --proxy, or give --cert and --key.")
+		}
+	case c.Cert == "" || c.Key == "":
+		return fhir.Problem("required", "A practice is served over TLS.", "Give --cert and --key, or --proxy when a proxy on this machine ends TLS.")
+	default:
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return fhir.Problem("value", "The certificate and key cannot be used.", "Both are PEM files and belong together.").Because(err)
+		}
+		conf = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
+	g, err := c.open(ctx, out, who{RPID: u.Hostname(), Origin: u.Scheme + "://" + u.Host})
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	all, err := g.auth.Practices(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.Slug == demoSlug {
+			return fhir.Problem("security", "This data folder holds the demonstration practice, whose sign-ins are public.", "Serve another folder; the demonstration is started with `yarrow demo`.")
+		}
+	}
+	l, err := listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	if conf != nil {
+		l = tls.NewListener(l, conf)
+	}
+	h := g.build(out, false, true)
+	fmt.Fprintf(out.text, "Yarrow serves %d practices at %s\n", len(all), c.URL)
+	return h.run(ctx, l, nil)
+}
+
+// listen takes the address, or says who has it.
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fhir.Problem("exception", fmt.Sprintf("The address %s cannot be listened on.", addr), "Another program may have it: choose another with --listen.").Because(err)
+	}
+	return l, nil
+}
+
+// run serves until ctx ends, then lets requests in hand finish. extra runs beside it.
+func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.Context) error) error {
+	ready := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := h.auth.Practices(r.Context()); err != nil {
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("/", h.router)
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		close(ready)
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return srv.Shutdown(end)
+	})
+	g.Go(func() error { return h.queue.Run(ctx) })
+	if extra != nil {
+		g.Go(func() error { <-ready; return extra(ctx) })
+	}
+	err := g.Wait()
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
