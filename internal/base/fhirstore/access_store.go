@@ -82,7 +82,8 @@ func (a *kernel) holds(typ string, x *indexed) bool {
 // of resources in every search.
 func (a *kernel) where(q *sqlText, alias, typ string) {
 	if a.Forbidden != 0 {
-		q.add(" AND (", alias, ".labels & ", q.arg(a.Forbidden), ") = 0")
+		// "< 1" is "= 0" for masks without a sign, and PostgreSQL does not expect it to leave nearly nothing.
+		q.add(" AND (", alias, ".labels & ", q.arg(a.Forbidden), ") < 1")
 	}
 	if a.confined(typ) {
 		q.add(" AND (", alias, ".patient = ", q.arg(a.idh),

@@ -105,10 +105,12 @@ func (a *applier) together(ctx context.Context, entries []*entry) error {
 			return err
 		}
 		err := a.write(ctx, entries)
-		if !errors.Is(err, errMoved) || try == 3 {
+		if !errors.Is(err, errMoved) {
 			return err
 		}
-		a.opt.conditions.clear()
+		if try == 5 {
+			return fhir.Issues{*fhir.Problem("conflict", "Others keep changing what a condition of the bundle finds.", "Send the bundle again.")}
+		}
 	}
 }
 

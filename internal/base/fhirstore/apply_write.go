@@ -76,6 +76,7 @@ func (a *applier) hold(ctx context.Context, tx *db.Tx, todo []*entry) error {
 			return err
 		}
 	}
+	moved := false
 	for _, e := range todo {
 		c := e.condition()
 		if c == "" {
@@ -86,9 +87,19 @@ func (a *applier) hold(ctx context.Context, tx *db.Tx, todo []*entry) error {
 		if err != nil {
 			return err
 		}
-		if r == nil && e.exists != "" || r != nil && e.exists != r.Reference() {
-			return errMoved
+		found := ""
+		if r != nil {
+			found = r.Reference()
 		}
+		if found != e.exists {
+			// The next try goes by what was seen here: on SQLite the other write may share this commit, so
+			// that a View would not see it yet.
+			a.opt.conditions.set(c, answer{ref: found})
+			moved = true
+		}
+	}
+	if moved {
+		return errMoved
 	}
 	return nil
 }

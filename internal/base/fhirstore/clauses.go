@@ -30,7 +30,7 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 	if err := x.a.may(typ, auth.CanSearch); err != nil {
 		return nil, err
 	}
-	c := &candidates{typ: typ, a: x.a}
+	c := &candidates{typ: typ, engine: x.tx.Engine(), a: x.a}
 	p := planOf(typ)
 	for i := range clauses {
 		if err := x.clause(ctx, c, p, &clauses[i]); err != nil {
@@ -38,7 +38,21 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 		}
 	}
 	x.pair(c, p, clauses)
+	x.confine(c, typ)
 	return c, nil
+}
+
+// confine has a scope's own compartment drive the search when nothing narrower does.
+func (x *compiler) confine(c *candidates, typ string) {
+	if !x.a.confined(typ) || typ == "Patient" || c.ids != nil {
+		return
+	}
+	for _, h := range c.hashes {
+		if h.rank <= rankPatient {
+			return
+		}
+	}
+	c.hashes = append(c.hashes, hashSet{[]int64{x.a.k.patient(typ, x.a.patient)}, rankPatient})
 }
 
 func (x *compiler) clause(ctx context.Context, c *candidates, p *plan, cl *fhirsearch.Clause) error {

@@ -40,6 +40,7 @@ func (q *sqlText) in(column string, values []int64) {
 // left for the decoded bodies. The conditions let through at least everything that matches.
 type candidates struct {
 	typ    string
+	engine db.Engine
 	a      *kernel
 	none   bool // nothing can match
 	ids    *[]int64
@@ -192,22 +193,28 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 	case len(c.hashes) > 0:
 		var first *hashSet
 		first, rest = c.driver()
-		q.add(" FROM hkey k CROSS JOIN resource r WHERE k.practice_id = $1 AND ")
-		q.in("k.h", first.any)
-		for _, d := range c.date {
-			if d.before != nil {
-				q.add(" AND k.d < ", q.arg(*d.before))
+		q.add(" FROM ")
+		c.keys(q, "k", "hkey", func() {
+			q.in("k.h", first.any)
+			for _, d := range c.date {
+				if d.before != nil {
+					q.add(" AND k.d < ", q.arg(*d.before))
+				}
 			}
-		}
-		// The hash names the type; saying it again costs nothing and guards against a collision.
-		q.add(" AND r.practice_id = $1 AND r.rid = k.rid AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+		}, o)
+		// The hash names the type; saying it again guards against a collision.
+		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
 	case len(c.spans) > 0:
 		// Further ranges have no row that a rid leads to; the check on the body decides them.
-		q.add(" FROM rkey s CROSS JOIN resource r WHERE s.practice_id = $1")
-		c.spans[0].where(q, "s")
-		q.add(" AND r.practice_id = $1 AND r.rid = s.rid AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+		q.add(" FROM ")
+		c.keys(q, "s", "rkey", func() { c.spans[0].where(q, "s") }, o)
+		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
 	case o.bySeq:
-		q.add(" FROM resource r WHERE r.practice_id = $1 AND +r.type = ", q.arg(int64(typeCode(c.typ))))
+		plus := ""
+		if c.engine == db.SQLite {
+			plus = "+" // or it would take the index by type
+		}
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND ", plus, "r.type = ", q.arg(int64(typeCode(c.typ))))
 	default:
 		q.add(" FROM resource r WHERE r.practice_id = $1 AND r.type = ", q.arg(int64(typeCode(c.typ))))
 		for _, d := range c.date {
@@ -237,6 +244,26 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 	q.add(" AND (", c.sortKey(o), ", ", rid, ")", op, "(", q.arg(from.key), ", ", q.arg(from.rid), ")")
 }
 
+// keys writes the join of a key table, under alias, with the resources. SQLite keeps to the written order.
+// PostgreSQL is kept to it by OFFSET 0: it would otherwise read all resources when it expects a filter to
+// leave few, and it does not know our filters.
+func (c *candidates) keys(q *sqlText, alias, table string, where func(), o order) {
+	if c.engine == db.SQLite {
+		q.add(table, " ", alias, " CROSS JOIN resource r WHERE ", alias, ".practice_id = $1 AND ")
+		where()
+		q.add(" AND r.practice_id = $1 AND r.rid = ", alias, ".rid")
+		return
+	}
+	q.add("(SELECT * FROM ", table, " ", alias, " WHERE ", alias, ".practice_id = $1 AND ")
+	where()
+	if c.ordered(o) {
+		q.add(" ORDER BY ")
+		c.orderBy(q, o)
+	}
+	q.add(" OFFSET 0) ", alias, " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.practice_id = $1 AND r.rid = ", alias,
+		".rid OFFSET 0) r WHERE r.practice_id = $1")
+}
+
 // filters writes every condition that does not drive.
 func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 	for _, h := range hashes {
@@ -251,7 +278,7 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 				q.add(" OR ")
 			}
 			m := q.arg(mask)
-			q.add("r.facet & ", m, " = ", m)
+			q.add("(r.facet & ", m, ") >= ", m)
 		}
 		q.add(")")
 	}
@@ -266,9 +293,9 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 			q.add(" AND (r.span < 0 OR r.date + r.span > ", q.arg(*d.after), ")")
 		}
 	}
-	seq := "+r.seq"
-	if o.bySeq {
-		seq = "r.seq"
+	seq := "r.seq"
+	if !o.bySeq && c.engine == db.SQLite {
+		seq = "+r.seq" // or it would take the index by seq
 	}
 	for _, s := range c.seq {
 		if s.low != nil {
@@ -286,7 +313,6 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 }
 
 func (s *spanRange) where(q *sqlText, alias string) {
-	q.add(" AND ")
 	q.in(alias+".p", s.p)
 	if s.from != nil {
 		q.add(" AND ", alias, ".lo >= ", q.arg(*s.from))

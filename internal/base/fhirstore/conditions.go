@@ -29,10 +29,13 @@ func (c *conditionCache) get(condition string) answer {
 	return c.by[condition]
 }
 
-func (c *conditionCache) clear() {
+func (c *conditionCache) set(condition string, a answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.by = nil
+	if c.by == nil {
+		c.by = map[string]answer{}
+	}
+	c.by[condition] = a
 }
 
 // answer looks up the conditions that are not known yet, in one View.
@@ -69,13 +72,8 @@ func (c *conditionCache) answer(ctx context.Context, s *Store, scope db.Scope, w
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by == nil {
-		c.by = map[string]answer{}
-	}
 	for w, a := range found {
-		c.by[w] = a
+		c.set(w, a)
 	}
 	return nil
 }

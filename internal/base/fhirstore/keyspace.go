@@ -65,11 +65,12 @@ func (k keyspace) span(typ, param string) int64 { return k.sum("n", typ, param) 
 // codeValue is the p of table rkey for the numbers an Observation gives to a code.
 func (k keyspace) codeValue(typ, code string) int64 { return k.sum("cv", typ, code) }
 
-// facetBits is the mask of a value in resource.facet: two of 64 bits. A resource holds the value only if
+// facetBits is the mask of a value in resource.facet: two of 63 bits, the sign left out so that "all bits
+// set" may be asked as facet & mask >= mask, of which PostgreSQL expects more than of an equality. A resource holds the value only if
 // both are set; it may not hold it although they are.
 func (k keyspace) facetBits(typ, param, value string) int64 {
 	s := uint64(k.sum("f", typ, param, value))
-	return int64(1<<(s&63) | 1<<((s>>8)&63))
+	return int64(1<<(s%63) | 1<<((s>>32)%63))
 }
 
 // lock is the row that conditional writes with the same criteria wait on.

@@ -182,7 +182,7 @@ func Edit[T any](ctx context.Context, s *Store, tx *db.Tx, typ, id string, ifVer
 	if err := change(&after); err != nil {
 		return nil, err
 	}
-	raw, err := fhir.Merge(r.Raw, before, after)
+	raw, err := fhir.Merge(r.Raw, &before, &after)
 	if err != nil {
 		return nil, err
 	}
