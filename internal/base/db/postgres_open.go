@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/standards/fhir"
@@ -96,7 +100,7 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		case err == nil:
 		case ctx.Err() != nil:
 			err = ctx.Err()
-		case conn.c.IsClosed():
+		case isLost(err):
 			err = lostConnection(err)
 		}
 	}()
@@ -109,13 +113,23 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		return nil
 	}
 	if err := s.commit(); err != nil {
-		if isRetry(err) || IsUnique(err) { // IsUnique: a queued insert
+		if isRetry(err) || IsUnique(err) || isLost(err) { // IsUnique: a queued insert
 			return err
 		}
 		return notStored(err)
 	}
 	ended = true
 	return nil
+}
+
+// isLost says whether err means that the connection broke, rather than that the server refused something.
+func isLost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "57P01" || pg.Code == "57P02" || pg.Code == "57P03" // the server was stopped, or we were
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // lostConnection is the answer when the server went away. Whether a commit under way took effect is not known; it is

@@ -184,12 +184,14 @@ func (f *pageFile) Sync(flags vfs.SyncFlag) error {
 	return full(f.File.Sync(flags))
 }
 
-// Size is the size of the file.
+// Size is how far the file can be read: a write cut short may leave a part of a sector at the end, which cannot be
+// decrypted. SQLite would take a frame of the WAL in it for complete, and fail.
 func (f *pageFile) Size() (int64, error) {
 	if err := f.flush(); err != nil {
 		return 0, err
 	}
-	return f.File.Size()
+	size, err := f.File.Size()
+	return size &^ (sectorSize - 1), err
 }
 
 // Truncate cuts the file after the sector that holds byte size.
