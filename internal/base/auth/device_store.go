@@ -41,7 +41,7 @@ func rememberDevice(ctx context.Context, tx *db.Tx, s Staff, device [sha256.Size
 
 // dropDevice forgets a device from which too many attempts failed.
 func (a *Auth) dropDevice(ctx context.Context, at *attempt, who person) {
-	if len(at.subjects) != 1 || at.subjects[0].failures < deviceFailures {
+	if !at.known || at.subjects[0].failures < deviceFailures {
 		return
 	}
 	device := deviceHash(at.device)

@@ -32,6 +32,7 @@ const (
 // hasher makes and compares password hashes, a few at a time so that memory stays bounded.
 type hasher struct {
 	turns   chan struct{}
+	own     chan struct{} // one more turn, for known devices only: strangers cannot take it
 	waiting atomic.Int64
 	work    atomic.Int64 // hashes computed since start; tests compare it between paths
 	memory  uint32       // KiB; tests take less
@@ -39,7 +40,7 @@ type hasher struct {
 }
 
 func newHasher(atOnce int, memory uint32) *hasher {
-	h := &hasher{turns: make(chan struct{}, atOnce), memory: memory}
+	h := &hasher{turns: make(chan struct{}, atOnce), own: make(chan struct{}, 1), memory: memory}
 	salt, key := make([]byte, argonSalt), make([]byte, argonKey)
 	rand.Read(salt)
 	rand.Read(key)
@@ -54,18 +55,25 @@ func phc(memory, passes, lanes uint32, salt, key []byte) string {
 		b64.EncodeToString(salt), b64.EncodeToString(key))
 }
 
-// take waits for a turn. When too many wait already it refuses at once.
-func (h *hasher) take(ctx context.Context) error {
-	if h.waiting.Add(1) > maxHashesWaiting {
-		h.waiting.Add(-1)
-		return tooBusy()
+// take waits for a turn and returns what gives it back. When too many wait already it refuses at once; a known device
+// has a turn that a flood of strangers cannot use up.
+func (h *hasher) take(ctx context.Context, known bool) (done func(), err error) {
+	own := h.own
+	if !known {
+		own = nil // nobody sends on a nil channel
+		if h.waiting.Add(1) > maxHashesWaiting {
+			h.waiting.Add(-1)
+			return nil, tooBusy()
+		}
+		defer h.waiting.Add(-1)
 	}
-	defer h.waiting.Add(-1)
 	select {
 	case h.turns <- struct{}{}:
-		return nil
+		return func() { <-h.turns }, nil
+	case own <- struct{}{}:
+		return func() { <-h.own }, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -78,10 +86,11 @@ func normalPassword(p string) []byte { return norm.NFC.Bytes([]byte(p)) }
 
 // hash makes the stored form of a password.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := h.take(ctx); err != nil {
+	done, err := h.take(ctx, false)
+	if err != nil {
 		return "", err
 	}
-	defer func() { <-h.turns }()
+	defer done()
 	salt := make([]byte, argonSalt)
 	rand.Read(salt)
 	h.work.Add(1)
@@ -90,11 +99,13 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 }
 
 // matches compares a password with a stored form. An empty or unreadable form costs the same and never matches.
-func (h *hasher) matches(ctx context.Context, stored, password string) (bool, error) {
-	if err := h.take(ctx); err != nil {
+// known is whether the attempt comes from a known device.
+func (h *hasher) matches(ctx context.Context, stored, password string, known bool) (bool, error) {
+	done, err := h.take(ctx, known)
+	if err != nil {
 		return false, err
 	}
-	defer func() { <-h.turns }()
+	defer done()
 	c, real := parsePHC(stored)
 	if !real {
 		c, _ = parsePHC(h.dummy)

@@ -67,7 +67,7 @@ func TestHasher(t *testing.T) {
 		{h.dummy, "x", false},
 	} {
 		before := h.work.Load()
-		got, err := h.matches(ctx, c.stored, c.password)
+		got, err := h.matches(ctx, c.stored, c.password, false)
 		if err != nil || got != c.want {
 			t.Errorf("%.20s %q: %v %v", c.stored, c.password, got, err)
 		}
@@ -85,7 +85,8 @@ func TestHasherIsBounded(t *testing.T) {
 	refused := 0
 	for range maxHashesWaiting + 10 {
 		wg.Go(func() {
-			if err := h.take(t.Context()); err != nil {
+			done, err := h.take(t.Context(), false)
+			if err != nil {
 				mu.Lock()
 				refused++
 				if refused == 10 {
@@ -94,9 +95,14 @@ func TestHasherIsBounded(t *testing.T) {
 				mu.Unlock()
 				return
 			}
-			<-h.turns
+			done()
 		})
 	}
+	done, err := h.take(t.Context(), true) // a known device need not wait for strangers
+	if err != nil {
+		t.Error(err)
+	}
+	done()
 	wg.Wait()
 	if refused < 10 {
 		t.Errorf("%d were refused", refused)

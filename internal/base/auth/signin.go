@@ -94,6 +94,7 @@ type attempt struct {
 	password, code string
 	second         bool // a second factor is asked for if the person has one
 
+	known    bool // the device is
 	subjects []subject
 	step     int64 // of the code that was right, or
 	recovery bool  // a recovery code was
@@ -128,7 +129,7 @@ func (a *Auth) prove(ctx context.Context, at *attempt) (person, proof, error) {
 	if err != nil {
 		return person{}, 0, err
 	}
-	right, err := a.hashes.matches(ctx, who.password, at.password)
+	right, err := a.hashes.matches(ctx, who.password, at.password, at.known)
 	if err != nil {
 		return person{}, 0, err
 	}
@@ -168,11 +169,11 @@ func (at *attempt) counted(ctx context.Context, tx *db.Tx, who person) ([]subjec
 		login = who.login
 	}
 	device := deviceHash(at.device)
-	known, err := deviceKnown(ctx, tx, who.id, device)
-	if err != nil {
+	var err error
+	if at.known, err = deviceKnown(ctx, tx, who.id, device); err != nil {
 		return nil, err
 	}
-	if known {
+	if at.known {
 		return []subject{{kind: byDevice, key: k.Hash("throttle.device", userText(who.id), string(device[:]))}}, nil
 	}
 	prefix := addressPrefix(at.remote)
@@ -209,7 +210,7 @@ func (at *attempt) settle(who person) func(context.Context, *db.Tx) error {
 		if !now.active || now.password != who.password {
 			return errSpent
 		}
-		if device := deviceHash(at.device); len(at.subjects) == 1 { // the device is known
+		if device := deviceHash(at.device); at.known {
 			tx.Queue(useDevice, 0, who.id, device[:], tx.NowMicro())
 		}
 		return uncount(ctx, tx, at.subjects)
