@@ -29,9 +29,11 @@ var (
 	reviveDead = db.SQL(`UPDATE job SET state = 0, run_at = $3, attempts = attempt + 8, finished = 0
 		WHERE practice_id = $1 AND id = $2 AND state = 3`)
 	sweepJobs = db.SQL(`DELETE FROM job WHERE practice_id = $1 AND state = 2 AND finished < $2`)
-	tellDue   = db.SQL(`INSERT INTO job_due (practice, run_at) VALUES ($1, $2)
-		ON CONFLICT (practice) DO UPDATE SET run_at = CASE WHEN job_due.run_at < excluded.run_at THEN job_due.run_at ELSE excluded.run_at END`)
-	setDue  = db.SQL(`INSERT INTO job_due (practice, run_at) VALUES ($1, $2) ON CONFLICT (practice) DO UPDATE SET run_at = excluded.run_at`)
+
+	// PostgreSQL only: the shared list of due practices lies in the system schema, and is written in the job's own transaction.
+	tellDue = db.SQL(`INSERT INTO yarrow_system.job_due AS d (practice, run_at) VALUES ($1, $2)
+		ON CONFLICT (practice) DO UPDATE SET run_at = CASE WHEN d.run_at < excluded.run_at THEN d.run_at ELSE excluded.run_at END`)
+	setDue  = db.SQL(`INSERT INTO yarrow_system.job_due (practice, run_at) VALUES ($1, $2) ON CONFLICT (practice) DO UPDATE SET run_at = excluded.run_at`)
 	listDue = db.SQL(`SELECT practice, run_at FROM job_due WHERE run_at <= $1`)
 )
 

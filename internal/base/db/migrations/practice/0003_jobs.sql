@@ -15,7 +15,7 @@ CREATE TABLE job (
   problem     BYTEA NOT NULL,   -- sealed text of the last failure
   PRIMARY KEY (practice_id, id)
 );
-CREATE INDEX job_due ON job (practice_id, state, run_at, id);
+CREATE INDEX job_by_due ON job (practice_id, state, run_at, id);
 CREATE UNIQUE INDEX job_unique ON job (practice_id, kind, ukey);
 
 CREATE TABLE outbox (
