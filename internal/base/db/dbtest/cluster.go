@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -14,16 +13,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"yarrow.health/internal/base/db"
 )
 
 // The cluster is shared by every test process of a user on this machine. Its folder holds data, socket and log; it
-// listens on the socket in that folder only. A lock file beside it orders starting, template making and cleaning up.
+// listens on the socket in that folder only. A lock file beside it lets one process at a time start it.
 
 const (
 	superuser = "postgres"
@@ -70,10 +65,7 @@ var theCluster = sync.OnceValues(func() (*cluster, error) {
 		c.server = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	err = c.locked(func() error {
-		if err := c.start(); err != nil {
-			return err
-		}
-		return c.dropLeftovers()
+		return c.start()
 	})
 	return c, err
 })
@@ -93,7 +85,7 @@ func findPostgres() (string, error) {
 	return "", errors.New(remedy)
 }
 
-// locked runs fn while no other test process starts the cluster or makes a template.
+// locked runs fn while no other test process starts the cluster.
 func (c *cluster) locked(fn func() error) error {
 	f, err := os.OpenFile(c.dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -189,112 +181,4 @@ func (c *cluster) super(fn func(conn *pgx.Conn) error) error {
 	}
 	defer conn.Close(ctx)
 	return fn(conn)
-}
-
-// Databases are named after the process that made them, so that those of dead processes can be told.
-const testPrefix = "yarrow_test_"
-
-func (c *cluster) dropLeftovers() error {
-	return c.super(func(conn *pgx.Conn) error {
-		ctx := context.Background()
-		rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE $1`, testPrefix+"%")
-		if err != nil {
-			return err
-		}
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			pid, _, _ := strings.Cut(strings.TrimPrefix(name, testPrefix), "_")
-			n, err := strconv.Atoi(pid)
-			if err != nil || !errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
-				continue
-			}
-			if err := dropDatabase(ctx, conn, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func dropDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
-	_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
-	return err
-}
-
-var (
-	templatesMu sync.Mutex
-	templates   = map[string]string{}
-	numberMu    sync.Mutex
-	number      int
-)
-
-// template makes, once per schema, the database that every test's database is copied from.
-func (c *cluster) template(files fs.FS) (string, error) {
-	hash, err := db.SchemaHash(files)
-	if err != nil {
-		return "", err
-	}
-	templatesMu.Lock()
-	defer templatesMu.Unlock()
-	name := "yarrow_template_" + hash
-	if templates[name] != "" {
-		return name, nil
-	}
-	ctx := context.Background()
-	err = c.locked(func() error {
-		return c.super(func(conn *pgx.Conn) error {
-			var ready bool
-			if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, name).Scan(&ready); err != nil || ready {
-				return err
-			}
-			raw := name + "_raw"
-			if err := dropDatabase(ctx, conn, raw); err != nil {
-				return err
-			}
-			if _, err := conn.Exec(ctx, "CREATE DATABASE "+raw+" OWNER "+owner); err != nil {
-				return err
-			}
-			if err := db.MigrateSet(ctx, c.url(owner, raw), db.DefaultAppRole, files); err != nil {
-				return err
-			}
-			_, err := conn.Exec(ctx, "ALTER DATABASE "+raw+" RENAME TO "+name)
-			return err
-		})
-	})
-	if err != nil {
-		return "", err
-	}
-	templates[name] = name
-	return name, nil
-}
-
-// create copies the template into a database of the test's own and drops it when the test ends.
-func (c *cluster) create(t testing.TB, files fs.FS) string {
-	t.Helper()
-	template, err := c.template(files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	numberMu.Lock()
-	number++
-	name := fmt.Sprintf("%s%d_%d", testPrefix, os.Getpid(), number)
-	numberMu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := c.super(func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" OWNER "+owner)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := c.super(func(conn *pgx.Conn) error { return dropDatabase(context.Background(), conn, name) })
-		if err != nil {
-			t.Errorf("dropping the test's database: %v", err)
-		}
-	})
-	return name
 }

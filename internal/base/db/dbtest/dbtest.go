@@ -67,14 +67,14 @@ func SQLite(t testing.TB, files fs.FS) *DB {
 	return d
 }
 
-// PostgreSQL opens a fresh database on the machine's test cluster. files may be nil.
+// PostgreSQL opens an empty database on the machine's test cluster. files may be nil.
 func PostgreSQL(t testing.TB, files fs.FS) *DB {
 	t.Helper()
 	c, err := theCluster()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := c.create(t, files)
+	name := c.claim(t, files)
 	d := &DB{
 		Dir:   filepath.Join(t.TempDir(), "data"),
 		URL:   c.url(db.DefaultAppRole, name),
