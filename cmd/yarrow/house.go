@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"yarrow.health/internal/base/auth"
@@ -20,11 +21,12 @@ type house struct {
 	queue    *jobs.Queue
 	patients *patient.Directory
 	router   *ui.Router
+	log      *slog.Logger
 }
 
 // build stands the clinic and the screens on the ground.
 func (g *ground) build(out *output, demo, secure bool) *house {
-	h := &house{ground: g, queue: jobs.New(g.db, jobs.Options{Log: out.log})}
+	h := &house{ground: g, log: out.log, queue: jobs.New(g.db, jobs.Options{Log: out.log})}
 	people := practice.NewProfiles(g.db, g.store)
 	h.patients = patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients)

@@ -112,10 +112,14 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		return srv.Shutdown(end)
 	})
 	g.Go(func() error { return h.queue.Run(ctx) })
+	g.Go(func() error { return h.tend(ctx) })
 	if extra != nil {
 		g.Go(func() error { <-ready; return extra(ctx) })
 	}
 	err := g.Wait()
+	if ferr := h.auth.Flush(context.WithoutCancel(ctx)); ferr != nil {
+		h.log.Warn("the last activity of sessions was not stored", "error", ferr)
+	}
 	if err == nil || errors.Is(err, context.Canceled) {
 		return nil
 	}

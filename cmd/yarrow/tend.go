@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+)
+
+const (
+	sequenceEvery = time.Second
+	sweepEvery    = 24 * time.Hour
+	atOnce        = 50 // practices a second, so that a host with thousands goes round in a minute
+)
+
+// tend does what must go on for as long as the program runs: audit entries get their place in the chain, and sign-in data that
+// has no use any more is deleted.
+func (h *house) tend(ctx context.Context) error {
+	clock := h.db.Clock()
+	var round []db.PracticeID
+	swept := clock.Now()
+	for clock.Sleep(ctx, sequenceEvery) == nil {
+		if len(round) == 0 {
+			all, err := h.db.Practices(ctx)
+			if err != nil && ctx.Err() == nil {
+				h.log.Warn("the list of practices cannot be read", "error", err)
+			}
+			round = append(all, db.System)
+		}
+		n := min(atOnce, len(round))
+		for _, p := range round[:n] {
+			for more := true; more && ctx.Err() == nil; {
+				var err error
+				if _, more, err = h.audit.Sequence(ctx, auth.SystemScope(p, "audit sequence")); err != nil {
+					if ctx.Err() == nil {
+						h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
+					}
+					break
+				}
+			}
+		}
+		round = round[n:]
+		if clock.Since(swept) > sweepEvery {
+			swept = clock.Now()
+			if err := h.auth.Sweep(ctx); err != nil && ctx.Err() == nil {
+				h.log.Warn("old sign-in data could not be deleted", "error", err)
+			}
+		}
+	}
+	return nil
+}
