@@ -140,9 +140,12 @@ func (d *Drafts) Start(ctx context.Context, s auth.Staff, patientID, encounterID
 	return out, err
 }
 
-// Open reads a draft for a window. The window gets the pen when nobody holds it, or when
-// the same person held it in a window that has been silent for penRest. Otherwise Mine is
-// false and the text is to be shown read-only.
+// Open reads a draft for a window. The window gets the pen when the same person held it on
+// an earlier page of the same window, or in another one that has been silent for penRest.
+// Otherwise Mine is false and the text is to be shown read-only.
+//
+// writer is "window-page": the part before the last hyphen names the browser tab, the part
+// after it one page shown in it, so that a duplicated tab is never taken for the first.
 func (d *Drafts) Open(ctx context.Context, s auth.Staff, patientID, draftID, writer string) (*Draft, error) {
 	if !goodToken(writer) {
 		return nil, badWindow()
@@ -164,7 +167,7 @@ func (d *Drafts) open(ctx context.Context, tx *db.Tx, s auth.Staff, patientID, d
 		return dr, err
 	}
 	idle := tx.Now().Sub(dr.Pen.Seen) > penRest
-	if dr.Pen.Writer == "" || dr.Pen.UserID == s.UserID() && idle {
+	if dr.Pen.UserID == s.UserID() && (idle || window(dr.Pen.Writer) == window(writer)) {
 		return d.hand(ctx, tx, s, dr, writer)
 	}
 	return dr, nil
@@ -387,6 +390,14 @@ func mayWrite(s auth.Staff) error {
 		return fhir.Problem("forbidden", "Your role may not write notes.", "Ask a practice administrator for the right.")
 	}
 	return nil
+}
+
+// window is the browser tab of a writer.
+func window(writer string) string {
+	if i := strings.LastIndexByte(writer, '-'); i > 0 {
+		return writer[:i]
+	}
+	return writer
 }
 
 func goodToken(w string) bool {

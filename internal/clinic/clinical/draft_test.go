@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	tabA = "window-aaaaaaaa"
-	tabB = "window-bbbbbbbb"
+	tabA = "aaaaaaaa-1"
+	tabB = "bbbbbbbb-1"
 )
 
 func start(t *testing.T, p *clinictest.Practice, s auth.Staff, tab string) *clinical.Draft {
@@ -83,10 +83,14 @@ func TestDraftSurvivesRestartAndTabClose(t *testing.T) {
 		if got.Mine || body(got) != "Never lose a word" {
 			t.Errorf("at once: mine %v, %q", got.Mine, body(got))
 		}
+		// The next page in the same tab goes on writing.
+		if next := open(t, p, p.Doctor, dr.ID, "aaaaaaaa-2"); !next.Mine || body(next) != "Never lose a word" {
+			t.Errorf("next page of the tab: mine %v", next.Mine)
+		}
 		// A silent window's pen passes to the same person's next window by itself.
 		d.Clock.Advance(time.Minute)
 		got = open(t, p, p.Doctor, dr.ID, tabB)
-		if !got.Mine || body(got) != "Never lose a word" || got.Pen.Generation != 2 {
+		if !got.Mine || body(got) != "Never lose a word" || got.Pen.Generation != 3 {
 			t.Errorf("later: mine %v pen %d %q", got.Mine, got.Pen.Generation, body(got))
 		}
 		// Starting the same kind of note again finds the draft instead of a second one.
@@ -95,7 +99,7 @@ func TestDraftSurvivesRestartAndTabClose(t *testing.T) {
 		}
 		// Another person never gets the pen without asking.
 		d.Clock.Advance(time.Hour)
-		if other := open(t, p, p.Other, dr.ID, "window-cccccccc"); other.Mine {
+		if other := open(t, p, p.Other, dr.ID, "cccccccc-1"); other.Mine {
 			t.Error("another person's window took the pen by itself")
 		}
 	})

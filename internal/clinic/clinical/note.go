@@ -89,6 +89,9 @@ type Template struct {
 	Sections []Section // Text holds the opening words; {vitals}, {problems} and {meds} are filled in, or left as blanks
 }
 
+// Visit reports whether notes of this template belong to the visit going on; a phone call's do not.
+func (t Template) Visit() bool { return t.Type != phoneNote }
+
 // Templates lists the practice's templates in the order of the menu. LOINC codes are
 // those US Core names for clinical notes and the common section codes of C-CDA.
 func Templates() []Template { return templates }

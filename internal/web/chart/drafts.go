@@ -1,0 +1,173 @@
+package chart
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"strconv"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/ui"
+)
+
+// writer is the page that asks, as its script names it. A page without scripts gets a name
+// for this one request: it cannot type, so it holds the pen only until the next page.
+func writer(q *ui.Request) string {
+	if w := q.Field("writer"); w != "" {
+		return w
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:]) + "-0"
+}
+
+func (s *Screens) startNote(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	t, known := clinical.TemplateByID(q.Field("template"))
+	if !known {
+		return fhir.Problem("value", "There is no such template.", "Choose one from the list.")
+	}
+	c, err := s.Record.Chart(q.Context(), q.Staff, q.Path("patient"))
+	if err != nil {
+		return err
+	}
+	visit := ""
+	if c.Visit != nil && t.Visit() {
+		visit = c.Visit.ID
+	}
+	d, err := s.Notes.Start(q.Context(), q.Staff, q.Path("patient"), visit, t, t.Fill(c), writer(q))
+	if err != nil {
+		return err
+	}
+	// On a wide screen the note stands beside the chart; the script of a narrow one goes to its own page.
+	if q.Field("narrow") != "" {
+		return s.back(w, q, "/drafts/"+d.ID, "")
+	}
+	return s.back(w, q, "", "")
+}
+
+func (s *Screens) draft(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabNotes)
+	if err != nil {
+		return err
+	}
+	d, err := s.Notes.Look(q.Context(), q.Staff, x.Patient, q.Path("draft"), "")
+	if err != nil {
+		return err
+	}
+	if d.State == clinical.DraftSigned {
+		return s.back(w, q, "/notes/"+d.NoteID, "")
+	}
+	seeDraft(w, d)
+	x.Draft = nil // the page itself is the editor
+	return x.show(w, ok, draftPanel(x, d, nil))
+}
+
+func seeDraft(w *ui.Reply, d *clinical.Draft) {
+	w.See(audit.Event{Action: audit.ActionRead, Type: "Draft", ID: d.ID, Version: d.Version, Patient: "Patient/" + d.PatientID, Categories: []string{"notes"}})
+}
+
+// openDraft lets a page ask for the pen when it is shown.
+func (s *Screens) openDraft(w *ui.Reply, q *ui.Request) error {
+	return s.pen(w, q, s.Notes.Open)
+}
+
+func (s *Screens) takeOver(w *ui.Reply, q *ui.Request) error {
+	return s.pen(w, q, s.Notes.TakeOver)
+}
+
+// save is one autosave. It is answered only when the words are durable.
+func (s *Screens) saveDraft(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	out, err := s.Notes.Save(q.Context(), q.Staff, saveOf(q))
+	if err != nil {
+		return err
+	}
+	x, err := s.bare(q)
+	if err != nil {
+		return err
+	}
+	w.HTML(ok, savedState(x, out))
+	return nil
+}
+
+// saveOf reads the editor's fields: one title, code and text for each section, in order.
+func saveOf(q *ui.Request) clinical.Save {
+	pen, _ := strconv.ParseInt(q.Field("pen"), 10, 64)
+	seq, _ := strconv.ParseInt(q.Field("seq"), 10, 64)
+	in := clinical.Save{PatientID: q.Path("patient"), DraftID: q.Path("draft"), Writer: q.Field("writer"), Pen: pen, Seq: seq}
+	codes, titles, texts := q.Fields("code"), q.Fields("title"), q.Fields("text")
+	for i := range texts {
+		sec := clinical.Section{Text: texts[i]}
+		if i < len(codes) {
+			sec.Code = codes[i]
+		}
+		if i < len(titles) {
+			sec.Title = titles[i]
+		}
+		in.Text.Sections = append(in.Text.Sections, sec)
+	}
+	return in
+}
+
+// bare is a page without its chart, for answers that are not about it.
+func (s *Screens) bare(q *ui.Request) (*page, error) {
+	prof, err := s.People.Get(q.Context(), q.Staff)
+	if err != nil {
+		return nil, err
+	}
+	id := q.Path("patient")
+	return &page{q: q, Base: "/" + q.Practice.Slug + "/patients/" + id, Patient: id, Zone: prof.Zone, Now: s.Now()}, nil
+}
+
+func (s *Screens) setAside(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	upTo, _ := strconv.ParseInt(q.Field("upto"), 10, 64)
+	if err := s.Notes.SetAside(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), q.Field("other"), upTo); err != nil {
+		return err
+	}
+	return s.back(w, q, "/drafts/"+q.Path("draft"), "")
+}
+
+func (s *Screens) discardDraft(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	if err := s.Notes.Discard(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), writer(q)); err != nil {
+		return err
+	}
+	return s.back(w, q, "", "discarded")
+}
+
+func (s *Screens) signDraft(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	id, err := s.Notes.Sign(q.Context(), q.Staff, saveOf(q))
+	var u *clinical.Unsigned
+	if errors.As(err, &u) {
+		x, err := s.load(w, q, tabNotes)
+		if err != nil {
+			return err
+		}
+		d, err := s.Notes.Look(q.Context(), q.Staff, x.Patient, q.Path("draft"), q.Field("writer"))
+		if err != nil {
+			return err
+		}
+		seeDraft(w, d)
+		x.Draft = nil
+		return x.show(w, rejected, draftPanel(x, d, u))
+	}
+	if err != nil {
+		return err
+	}
+	return s.back(w, q, "/notes/"+id, "signed")
+}

@@ -1,0 +1,132 @@
+package chart
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/a-h/templ"
+
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/ui"
+)
+
+// textField is one field of a form as drawn.
+type textField struct {
+	Name, Label, Hint, Value, Error string
+	Long, Need, First, Off, Number  bool
+}
+
+func (f textField) mode() string {
+	if f.Number {
+		return "decimal"
+	}
+	return "text"
+}
+
+func ariaBy(f textField) templ.Attributes {
+	if f.Error == "" {
+		return nil
+	}
+	return templ.Attributes{"aria-describedby": "e-" + f.Name}
+}
+
+// fieldError is one thing wrong with a form.
+type fieldError struct{ Field, Text string }
+
+// fieldErrors turns an error into what a form shows; ok is false when it is not about the form.
+func fieldErrors(err error) (out []fieldError, ok bool) {
+	var list fhir.Issues
+	var one *fhir.Issue
+	switch {
+	case errors.As(err, &list):
+	case errors.As(err, &one):
+		list = fhir.Issues{*one}
+	default:
+		return nil, false
+	}
+	for _, i := range list {
+		switch i.Code {
+		case "required", "value", "duplicate", "business-rule", "conflict", "too-long", "invariant", "code-invalid", "invalid", "structure":
+		default:
+			return nil, false
+		}
+		out = append(out, fieldError{i.Path, strings.TrimSpace(i.Text + " " + i.Fix)})
+	}
+	return out, len(out) > 0
+}
+
+// form is what every dialog keeps: which entry, which version of it, and what was wrong.
+type form struct {
+	ID, Version string
+	Active      bool
+	Errs        []fieldError
+}
+
+func (f *form) title(what string) string {
+	if f.ID == "new" {
+		return "add." + what
+	}
+	return "edit." + what
+}
+
+func (f *form) err(field string) string {
+	for _, e := range f.Errs {
+		if e.Field == field {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+type problemFields struct {
+	form
+	clinical.ProblemEntry
+}
+
+type medicationFields struct {
+	form
+	Kind string // statement or request
+	clinical.MedicationEntry
+}
+
+func (f *medicationFields) resource() string {
+	if f.Kind == "request" {
+		return "MedicationRequest"
+	}
+	return "MedicationStatement"
+}
+
+type allergyFields struct {
+	form
+	clinical.AllergyEntry
+}
+
+type vitalFields struct {
+	form
+	Values, Units map[string]string
+	When          string
+	Doubts        []clinical.Doubt
+}
+
+func (f *vitalFields) field(x *page, key string) textField {
+	v, _ := clinical.VitalByKey(key)
+	hint := v.Show
+	switch key {
+	case "temp", "weight", "height":
+		hint = "" // its unit is chosen beside it
+	}
+	return textField{Name: key, Label: x.T("vital." + key), Hint: hint, Value: f.Values[key], Error: f.err(key), Number: true, First: key == "systolic"}
+}
+
+// refuse shows a form again with what was wrong and everything that was typed, or gives
+// the error on when the form is not to blame.
+func refuse(w *ui.Reply, x *page, f *form, err error, body func() templ.Component) error {
+	errs, mine := fieldErrors(err)
+	if !mine {
+		return err
+	}
+	f.Errs = errs
+	return x.show(w, http.StatusUnprocessableEntity, body())
+}

@@ -1,0 +1,243 @@
+// Package chart shows a patient's chart and takes what is written in it: storyboard,
+// summary, timeline, notes, results with trends, vital signs, lists and their forms.
+//
+// Patient and practice are in every address and the patient in every form; a form whose
+// patient differs from its address changes nothing. The package decides nothing clinical
+// and holds no state: what it shows comes from the clinic's modules at each request.
+package chart
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/clinic/practice"
+	"yarrow.health/internal/clinic/scheduling"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/ui"
+)
+
+// Code is a concept offered by a code search.
+type Code struct{ System, Code, Display string }
+
+// Modules is what the screens stand on.
+type Modules struct {
+	Record   *clinical.Record
+	Notes    *clinical.Notes
+	Book     *scheduling.Book
+	Patients *patient.Directory
+	People   *practice.Profiles
+	// Search finds up to n concepts of a code system ("problem", "medication", "allergen")
+	// by what was typed.
+	Search func(kind, text string, n int) []Code
+	Now    func() time.Time
+}
+
+// Screens are the pages and forms of the chart.
+type Screens struct{ Modules }
+
+// Register adds the chart's routes to the router.
+func Register(r *ui.Router, m Modules) *Screens {
+	s := &Screens{m}
+	const p = "/{practice}/patients/{patient}"
+	r.Page(p, auth.ChartRead, s.summary)
+	r.Page(p+"/timeline", auth.ChartRead, s.timeline)
+	r.Page(p+"/results", auth.ChartRead, s.results)
+	r.Page(p+"/results/{observation}", auth.ChartRead, s.trend)
+	r.Act(p+"/results/review", auth.ResultSign, s.review)
+	r.Act(p+"/results/unreview", auth.ResultSign, s.unreview)
+	r.Page(p+"/vitals", auth.ChartRead, s.vitals)
+	r.Page(p+"/vitals/new", auth.VitalsWrite, s.vitalsForm)
+	r.Act(p+"/vitals", auth.VitalsWrite, s.recordVitals)
+	r.Page(p+"/lists", auth.ChartRead, s.lists)
+	r.Page(p+"/codes", auth.ChartRead, s.codes)
+
+	r.Page(p+"/problems/{id}", auth.ProblemWrite, s.problemForm)
+	r.Act(p+"/problems/{id}", auth.ProblemWrite, s.saveProblem)
+	r.Page(p+"/medications/{kind}/{id}", auth.MedicationWrite, s.medicationForm)
+	r.Act(p+"/medications/{kind}/{id}", auth.MedicationWrite, s.saveMedication)
+	r.Page(p+"/allergies/{id}", auth.AllergyWrite, s.allergyForm)
+	r.Act(p+"/allergies/{id}", auth.AllergyWrite, s.saveAllergy)
+	r.Act(p+"/wrong/{kind}/{id}", auth.ChartWrite, s.markWrong)
+
+	r.Page(p+"/notes", auth.ChartRead, s.notes)
+	r.Act(p+"/notes", auth.ChartWrite, s.startNote)
+	r.Page(p+"/notes/{note}", auth.ChartRead, s.note)
+	r.Page(p+"/notes/{note}/print", auth.ChartRead, s.printNote)
+	r.Act(p+"/notes/{note}/addendum", auth.NoteSign, s.addend)
+	r.Act(p+"/notes/{note}/wrong", auth.NoteSign, s.noteWrong)
+	r.Page(p+"/drafts/{draft}", auth.ChartRead, s.draft)
+	r.Act(p+"/drafts/{draft}/open", auth.ChartRead, s.openDraft)
+	r.Act(p+"/drafts/{draft}/save", auth.ChartWrite, s.saveDraft)
+	r.Act(p+"/drafts/{draft}/take-over", auth.ChartWrite, s.takeOver)
+	r.Act(p+"/drafts/{draft}/aside", auth.ChartWrite, s.setAside)
+	r.Act(p+"/drafts/{draft}/discard", auth.ChartWrite, s.discardDraft)
+	r.Act(p+"/drafts/{draft}/sign", auth.NoteSign, s.signDraft)
+	return s
+}
+
+// tab names a page of the chart.
+type tab string
+
+const (
+	tabSummary  tab = "summary"
+	tabTimeline tab = "timeline"
+	tabNotes    tab = "notes"
+	tabResults  tab = "results"
+	tabVitals   tab = "vitals"
+	tabLists    tab = "lists"
+)
+
+// tabs are the chart's pages in order; the digit keys open them.
+var tabs = []tab{tabSummary, tabTimeline, tabNotes, tabResults, tabVitals, tabLists}
+
+// page is what every template of the chart gets.
+type page struct {
+	q       *ui.Request
+	Base    string // "/practice/patients/id"
+	Patient string
+	Tab     tab
+	Chart   *clinical.Chart
+	Zone    *time.Location
+	Now     time.Time
+	Drafts  []clinical.Draft
+	Draft   *clinical.Draft // shown in the note pane
+	Coming  []scheduling.Upcoming
+	Done    string // key of what was just done, for the toast
+	Undo    string // id to take it back with
+}
+
+// T is the text of a key in the person's language.
+func (x *page) T(key string, args ...any) string { return x.q.T("chart."+key, args...) }
+
+// URL is an address within the chart.
+func (x *page) URL(parts ...string) templ.SafeURL {
+	return templ.SafeURL(x.Base + strings.Join(parts, ""))
+}
+
+// can says whether the person may do something; controls they may not use are not drawn.
+func (x *page) can(p auth.Permission) bool { return x.q.Staff.Can(p) }
+
+// date writes a moment as a day, with the year when it is not this one.
+func (x *page) date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	t = t.In(x.Zone)
+	if t.Year() == x.Now.In(x.Zone).Year() {
+		return x.month(t, "02 ", "")
+	}
+	return x.month(t, "02 ", " 2006")
+}
+
+// moment is date with the time of day, where there is one.
+func (x *page) moment(t time.Time, precise bool) string {
+	d := x.date(t)
+	if t.In(x.Zone).Format("2006-01-02") == x.Now.In(x.Zone).Format("2006-01-02") {
+		d = x.T("today")
+	}
+	if !precise {
+		return d
+	}
+	return d + " " + t.In(x.Zone).Format("15:04")
+}
+
+// month writes the month's name in the person's language between two formats.
+func (x *page) month(t time.Time, before, after string) string {
+	names := strings.Fields(x.T("months"))
+	name := t.Month().String()[:3]
+	if len(names) == 12 {
+		name = names[t.Month()-1]
+	}
+	return t.Format(before) + name + t.Format(after)
+}
+
+// fhirDate writes a recorded date with its precision: "14 Mar 1968", "Mar 1968", "1968". Words stay words.
+func (x *page) fhirDate(s string) string {
+	t, _, ok := fhir.Moment(s, x.Zone)
+	if !ok {
+		return s
+	}
+	switch len(s) {
+	case 4:
+		return s
+	case 7:
+		return x.month(t, "", " 2006")
+	}
+	return x.month(t.In(x.Zone), "02 ", " 2006")
+}
+
+// load reads what every page of the chart shows and records that it was seen.
+func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page, error) {
+	id := q.Path("patient")
+	c, err := s.Record.Chart(q.Context(), q.Staff, id)
+	if err != nil {
+		return nil, err
+	}
+	prof, err := s.People.Get(q.Context(), q.Staff)
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := s.Notes.OfPatient(q.Context(), q.Staff, id)
+	if err != nil {
+		return nil, err
+	}
+	x := &page{q: q, Base: "/" + q.Practice.Slug + "/patients/" + id, Patient: id, Tab: t, Chart: c, Zone: prof.Zone, Now: s.Now(), Drafts: drafts,
+		Done: q.Query("done"), Undo: q.Query("undo")}
+	for i := range drafts {
+		if drafts[i].AuthorID == q.Staff.UserID() {
+			if x.Draft, err = s.Notes.Look(q.Context(), q.Staff, id, drafts[i].ID, ""); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	w.See(audit.Event{Action: audit.ActionRead, Type: "Patient", ID: id, Version: c.Patient.Version, Patient: "Patient/" + id,
+		Categories: append([]string{"demographics", "problems", "medications", "allergies", "vitals"}, seen...)})
+	return x, nil
+}
+
+// samePatient refuses a form that was filled in for another patient than its address names.
+func samePatient(q *ui.Request) error {
+	if q.Field("patient") == q.Path("patient") && q.Path("patient") != "" {
+		return nil
+	}
+	return fhir.Problem("conflict", "This form belongs to another patient. Nothing was changed.", "Close this page and open the right chart.")
+}
+
+func version(q *ui.Request) int64 {
+	n, _ := strconv.ParseInt(q.Field("version"), 10, 64)
+	return n
+}
+
+// show answers with a page, or, when only a dialog was asked for, with the dialog.
+func (x *page) show(w *ui.Reply, status int, body templ.Component) error {
+	if x.q.Partial() {
+		w.HTML(status, body)
+		return nil
+	}
+	w.HTML(status, frame(x, body))
+	return nil
+}
+
+// back returns to a page of the chart after something was done.
+func (x *Screens) back(w *ui.Reply, q *ui.Request, path, done string) error {
+	u := "/" + q.Practice.Slug + "/patients/" + q.Path("patient") + path
+	if done != "" {
+		u += "?done=" + done
+	}
+	w.Redirect(u)
+	return nil
+}
+
+const (
+	ok       = http.StatusOK
+	rejected = http.StatusUnprocessableEntity
+)

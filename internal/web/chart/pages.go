@@ -1,0 +1,270 @@
+package chart
+
+import (
+	"errors"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/web/ui"
+)
+
+func (s *Screens) summary(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabSummary, "results", "encounters", "summary")
+	if err != nil {
+		return err
+	}
+	if x.Coming, err = s.Book.Coming(q.Context(), q.Staff, x.Patient); err != nil {
+		return err
+	}
+	if len(x.Coming) > 3 {
+		x.Coming = x.Coming[:3]
+	}
+	return x.show(w, ok, summaryPanel(x))
+}
+
+// pageOfEvents is how many events a page of the timeline shows at least.
+const pageOfEvents = 50
+
+func (s *Screens) timeline(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabTimeline, "timeline")
+	if err != nil {
+		return err
+	}
+	kind := clinical.EventKind(q.Query("kind"))
+	tl, err := s.Record.Timeline(q.Context(), q.Staff, x.Patient, kind, q.Query("from"), pageOfEvents)
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, timelinePanel(x, tl, kind, q.Query("from") != ""))
+}
+
+func (s *Screens) results(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabResults, "results")
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, resultsPanel(x))
+}
+
+func (s *Screens) trend(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabResults, "results")
+	if err != nil {
+		return err
+	}
+	id := q.Path("observation")
+	series, err := s.Record.Trend(q.Context(), q.Staff, x.Patient, id)
+	if err != nil {
+		return err
+	}
+	span := q.Query("span")
+	if span == "" {
+		span = spanFor(series, x.Now)
+	}
+	return x.show(w, ok, trendPanel(x, series, id, span))
+}
+
+// spanFor picks the shortest span that shows at least two values.
+func spanFor(series []clinical.Series, now time.Time) string {
+	for _, span := range []string{"18m", "5y"} {
+		for _, one := range series {
+			if len(within(one.Points, span, now)) > 1 {
+				return span
+			}
+		}
+	}
+	return "all"
+}
+
+func (s *Screens) review(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	task, err := s.Record.ReviewResults(q.Context(), q.Staff, q.Path("patient"), q.Fields("result"))
+	if err != nil {
+		return err
+	}
+	return s.back(w, q, "", "reviewed&undo="+task)
+}
+
+func (s *Screens) unreview(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	if err := s.Record.Unreview(q.Context(), q.Staff, q.Path("patient"), q.Field("task")); err != nil {
+		return err
+	}
+	return s.back(w, q, "", "undone")
+}
+
+// columnsShown is how many measurements the flowsheet page goes back.
+const columnsShown = 24
+
+func (s *Screens) vitals(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabVitals, "vitals")
+	if err != nil {
+		return err
+	}
+	f, err := s.Record.Vitals(q.Context(), q.Staff, x.Patient, columnsShown)
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, vitalsPanel(x, f))
+}
+
+func (s *Screens) lists(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabLists)
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, listsPanel(x))
+}
+
+// codes answers a code search with options for the list.
+func (s *Screens) codes(w *ui.Reply, q *ui.Request) error {
+	w.HTML(ok, codeList(s.Search(q.Query("kind"), q.Query("q"), 12)))
+	return nil
+}
+
+func (s *Screens) vitalsForm(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabVitals, "vitals")
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, vitalsDialog(x, &vitalFields{Values: map[string]string{}, Units: map[string]string{}}))
+}
+
+func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	x, err := s.load(w, q, tabVitals)
+	if err != nil {
+		return err
+	}
+	f := &vitalFields{Values: map[string]string{}, Units: map[string]string{}, When: q.Field("when")}
+	in := clinical.Reading{Values: f.Values, Units: f.Units, Confirmed: q.Fields("confirm")}
+	for _, v := range clinical.Vitals() {
+		f.Values[v.Key] = q.Field(v.Key)
+		if u := q.Field("unit-" + v.Key); u != "" {
+			f.Units[v.Key] = u
+		}
+	}
+	if x.Chart.Visit != nil {
+		in.Encounter = x.Chart.Visit.ID
+	}
+	if f.When != "" {
+		at, ok := clockTime(f.When, x)
+		if !ok {
+			f.Errs = []fieldError{{"when", x.T("f.when.bad")}}
+			return x.show(w, rejected, vitalsDialog(x, f))
+		}
+		in.When = at
+	}
+	_, err = s.Record.RecordVitals(q.Context(), q.Staff, x.Patient, in)
+	var no *clinical.Unaccepted
+	switch {
+	case errors.As(err, &no):
+		for key, text := range no.Refused {
+			f.Errs = append(f.Errs, fieldError{key, text})
+		}
+		f.Doubts = no.Doubts
+		return x.show(w, rejected, vitalsDialog(x, f))
+	case err != nil:
+		return refuse(w, x, &f.form, err, func() templ.Component { return vitalsDialog(x, f) })
+	}
+	return s.back(w, q, "", "saved")
+}
+
+// clockTime reads a time of today ("9:06", "14:20") or a day and time ("2026-03-01 9:06").
+func clockTime(text string, x *page) (time.Time, bool) {
+	today := x.Now.In(x.Zone).Format("2006-01-02")
+	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02T15:04"} {
+		for _, candidate := range []string{text, today + " " + text} {
+			if t, err := time.ParseInLocation(layout, candidate, x.Zone); err == nil {
+				return t, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// markWrong marks an entry of a list or a vital sign as entered in error.
+func (s *Screens) markWrong(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	if err := s.Record.MarkWrong(q.Context(), q.Staff, q.Path("patient"), q.Path("kind"), q.Path("id"), version(q)); err != nil {
+		return err
+	}
+	path := ""
+	if q.Field("back") == "/vitals" {
+		path = "/vitals"
+	}
+	return s.back(w, q, path, "wrong")
+}
+
+func (s *Screens) notes(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabNotes, "notes")
+	if err != nil {
+		return err
+	}
+	list, err := s.Record.Notes(q.Context(), q.Staff, x.Patient, 100)
+	if err != nil {
+		return err
+	}
+	return x.show(w, ok, notesPanel(x, list))
+}
+
+func (s *Screens) note(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabNotes)
+	if err != nil {
+		return err
+	}
+	n, err := s.Notes.Read(q.Context(), q.Staff, x.Patient, q.Path("note"))
+	if err != nil {
+		return err
+	}
+	w.See(audit.Event{Action: audit.ActionRead, Type: "DocumentReference", ID: n.ID, Version: n.Version, Patient: "Patient/" + x.Patient, Categories: []string{"notes"}})
+	return x.show(w, ok, notePanel(x, n))
+}
+
+func (s *Screens) printNote(w *ui.Reply, q *ui.Request) error {
+	x, err := s.load(w, q, tabNotes)
+	if err != nil {
+		return err
+	}
+	n, err := s.Notes.Read(q.Context(), q.Staff, x.Patient, q.Path("note"))
+	if err != nil {
+		return err
+	}
+	prof, err := s.People.Get(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
+	w.See(audit.Event{Action: audit.ActionPrint, Type: "DocumentReference", ID: n.ID, Version: n.Version, Patient: "Patient/" + x.Patient, Categories: []string{"notes"}})
+	w.HTML(ok, sheet(x, printPanel(x, n, prof.Name)))
+	return nil
+}
+
+func (s *Screens) addend(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	if _, err := s.Notes.Addend(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), q.Field("text")); err != nil {
+		return err
+	}
+	return s.back(w, q, "/notes/"+q.Path("note"), "addendum")
+}
+
+func (s *Screens) noteWrong(w *ui.Reply, q *ui.Request) error {
+	if err := samePatient(q); err != nil {
+		return err
+	}
+	if err := s.Notes.MarkNoteWrong(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), version(q)); err != nil {
+		return err
+	}
+	return s.back(w, q, "/notes/"+q.Path("note"), "wrong")
+}

@@ -1,0 +1,241 @@
+package chart
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/web/ui"
+)
+
+func itoa(n int) string     { return strconv.Itoa(n) }
+func itoa64(n int64) string { return strconv.FormatInt(n, 10) }
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func join(list []string) string { return strings.Join(list, ", ") }
+
+// shell is the frame of the product around the chart. The title starts with the patient's name.
+func (x *page) shell() ui.Shell {
+	p := x.Chart.Patient
+	return ui.Shell{Title: p.Name.Head() + ", " + p.Name.Given + " · " + x.T("tab."+string(x.Tab)), Active: "patients",
+		Patient: &ui.OpenChart{ID: x.Patient, Label: p.Name.Tab(), URL: x.Base}}
+}
+
+func (x *page) tabURL(t tab) templ.SafeURL {
+	if t == tabSummary {
+		return x.URL()
+	}
+	return x.URL("/", string(t))
+}
+
+// or shows a value, or the word for its absence: nothing is ever an empty place.
+func (x *page) or(v, key string) string {
+	if v != "" {
+		return v
+	}
+	return x.T(key)
+}
+
+// ageSex is "58 y F".
+func (x *page) ageSex() string {
+	return strings.TrimSpace(x.Chart.Patient.Age + " " + patient.SexLetter(x.Chart.Patient.Sex))
+}
+
+func (x *page) sexKey() string {
+	switch s := x.Chart.Patient.Sex; s {
+	case "female", "male", "other":
+		return s
+	}
+	return "unknown"
+}
+
+// count is "3 allergies" in the person's language.
+func (x *page) count(n int, key string) string {
+	if n == 1 {
+		return x.T("count." + key + ".one")
+	}
+	return x.T("count."+key, itoa(n))
+}
+
+// doneKey is what was done, if it is one of the things this package announces.
+func (x *page) doneKey() string {
+	switch x.Done {
+	case "saved", "signed", "reviewed", "wrong", "discarded", "addendum", "undone":
+		return x.Done
+	}
+	return "saved"
+}
+
+func (x *page) activeProblems() int {
+	n := 0
+	for _, p := range x.Chart.Problems {
+		if p.Active() {
+			n++
+		}
+	}
+	return n
+}
+
+func (x *page) activeMedications() int {
+	n := 0
+	for _, m := range x.Chart.Medications {
+		if m.Active() {
+			n++
+		}
+	}
+	return n
+}
+
+// problemLine is "E11.22 · since 2014".
+func (x *page) problemLine(p clinical.Problem) string {
+	var parts []string
+	if p.Code != "" {
+		parts = append(parts, p.Code)
+	}
+	if p.Onset != "" {
+		parts = append(parts, x.T("since", x.fhirDate(p.Onset)))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func (x *page) allergyLine(a clinical.Allergy) string {
+	var parts []string
+	if a.Severity != "" {
+		parts = append(parts, x.T("severity."+a.Severity))
+	}
+	if a.Kind != "" {
+		parts = append(parts, x.T("allergykind."+a.Kind))
+	}
+	if a.Recorded != "" {
+		parts = append(parts, x.fhirDate(a.Recorded[:min(10, len(a.Recorded))]))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// team leaves out the people shown elsewhere and keeps the storyboard short.
+func (x *page) team() []clinical.TeamMember {
+	var out []clinical.TeamMember
+	for _, m := range x.Chart.Team {
+		if m.Name == x.Chart.Patient.PCPName || len(out) == 3 {
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+type vitalNow struct {
+	Label string
+	Cell  clinical.Cell
+}
+
+// vitalsNow are the newest values for the storyboard, in the form's order.
+func (x *page) vitalsNow() []vitalNow {
+	var out []vitalNow
+	for _, key := range []string{"bp", "hr", "rr", "temp", "spo2", "weight"} {
+		for _, r := range x.Chart.Vitals.Rows {
+			if r.Key != key {
+				continue
+			}
+			if c := r.Cells[0]; c.Text != "" && !c.Wrong {
+				out = append(out, vitalNow{x.T("vital.short." + key), c})
+			}
+		}
+	}
+	return out
+}
+
+func (x *page) newCount() string {
+	if x.Chart.NewResults == 0 {
+		return ""
+	}
+	return x.T("count.new", itoa(x.Chart.NewResults))
+}
+
+// plainNew counts the new results that are not critical: those are acknowledged one by one.
+func (x *page) plainNew() int {
+	n := 0
+	for _, r := range x.Chart.Results {
+		if r.New && !r.Flag.Critical() {
+			n++
+		}
+	}
+	return n
+}
+
+func (x *page) unitAndRange(s clinical.Series) string {
+	if s.Ref == "" {
+		return s.Unit
+	}
+	return strings.TrimSpace(s.Unit + " · " + x.T("reference") + " " + s.Ref)
+}
+
+// section is the title of a note's section: translated when it is one of ours.
+func (x *page) section(s clinical.Section) string { return s.Title }
+
+func firstID(r clinical.Row) string {
+	for _, c := range r.Cells {
+		if c.ID != "" && !c.Wrong {
+			return c.ID
+		}
+	}
+	return ""
+}
+
+func kindOf(resourceType string) string {
+	if resourceType == "MedicationRequest" {
+		return "request"
+	}
+	return "statement"
+}
+
+func eventIcon(k clinical.EventKind) string {
+	switch k {
+	case clinical.VisitEvent:
+		return "stethoscope"
+	case clinical.ResultEvent:
+		return "flask-conical"
+	case clinical.ProblemEvent:
+		return "activity"
+	case clinical.MedEvent:
+		return "pill"
+	case clinical.ImmunizationEvent:
+		return "syringe"
+	case clinical.ProcedureEvent:
+		return "scan-line"
+	}
+	return "file-text"
+}
+
+// spans are the lengths of time a trend can show.
+var spans = []string{"6m", "18m", "5y", "all"}
+
+// within keeps the points of a span; "18m" when it is not one of spans.
+func within(points []clinical.Point, span string, now time.Time) []clinical.Point {
+	var from time.Time
+	switch span {
+	case "6m":
+		from = now.AddDate(0, -6, 0)
+	case "5y":
+		from = now.AddDate(-5, 0, 0)
+	case "all":
+	default:
+		from = now.AddDate(0, -18, 0)
+	}
+	for i, p := range points {
+		if !p.When.Before(from) {
+			return points[i:]
+		}
+	}
+	return nil
+}
