@@ -26,7 +26,7 @@ document.addEventListener("submit", (e) => {
 
 const load: [string, () => Promise<unknown>][] = [
   ["trend-chart", () => import("./trend")],
-  ["[data-note]", () => import("./note")],
+  ["note-editor", () => import("./note")],
   [".day", () => import("./schedule")],
   ["[data-passkey]", () => import("./passkey")],
 ];
@@ -34,3 +34,7 @@ for (const [sel, part] of load) if (document.querySelector(sel)) void part();
 
 const src = document.documentElement.dataset.live;
 if (src) live(src);
+
+// Fields that look up codes come with dialogs, after the page.
+document.addEventListener("htmx:after:swap", () => { if (document.querySelector("code-search:not(:defined)")) void import("./codes"); });
+if (document.querySelector("code-search")) void import("./codes");

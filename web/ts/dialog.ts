@@ -18,6 +18,9 @@ dlg?.addEventListener("input", () => { touched = true; });
 dlg?.addEventListener("close", () => { dlg.replaceChildren(); from?.focus(); });
 document.addEventListener("click", (e) => {
   const t = e.target as HTMLElement;
-  if (t.closest("[data-close]")) t.closest("dialog")?.close();
+  const box = t.closest("[data-close]")?.closest("dialog");
+  if (box) { e.preventDefault(); box.close(); } // without a dialog around it, it is a link back
+  const sure = t.closest<HTMLElement>("[data-confirm]");
+  if (sure && !confirm(sure.dataset.confirm)) e.preventDefault();
   if (t === dlg && !touched) dlg?.close();
 });

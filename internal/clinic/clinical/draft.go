@@ -101,14 +101,19 @@ type words struct {
 	Text Text   `json:"text"`
 }
 
-// Start begins a note for a patient and gives the pen to the window that asked. When the
-// person already has an open draft of the same template for the same encounter, that one
-// is returned instead of a second.
+// begun is the writer of a draft no window has opened yet: the author's first one gets the pen.
+const begun = "begun-0"
+
+// Start begins a note for a patient and gives the pen to the window that asks; with writer
+// "" it waits for the author's next window. When the person already has an open draft of
+// the same template for the same encounter, that one is returned instead of a second.
 func (d *Drafts) Start(ctx context.Context, s auth.Staff, patientID, encounterID string, t Template, first Text, writer string) (*Draft, error) {
 	if err := mayWrite(s); err != nil {
 		return nil, err
 	}
-	if !goodToken(writer) {
+	if writer == "" {
+		writer = begun
+	} else if !goodToken(writer) {
 		return nil, badWindow()
 	}
 	var out *Draft
@@ -122,7 +127,11 @@ func (d *Drafts) Start(ctx context.Context, s auth.Staff, patientID, encounterID
 		}
 		for _, o := range open {
 			if o.AuthorID == s.UserID() && o.EncounterID == encounterID && o.TemplateID == t.ID {
-				out, err = d.open(ctx, tx, s, o.PatientID, o.ID, writer)
+				if writer == begun {
+					out, err = readDraft(ctx, tx, o.ID, "")
+				} else {
+					out, err = d.open(ctx, tx, s, o.PatientID, o.ID, writer)
+				}
 				return err
 			}
 		}
@@ -163,11 +172,14 @@ func (d *Drafts) Open(ctx context.Context, s auth.Staff, patientID, draftID, wri
 
 func (d *Drafts) open(ctx context.Context, tx *db.Tx, s auth.Staff, patientID, draftID, writer string) (*Draft, error) {
 	dr, err := ownDraft(ctx, tx, patientID, draftID, writer)
-	if err != nil || dr.State != DraftOpen || dr.Mine || !s.Can(auth.ChartWrite) {
+	if err != nil || dr.State != DraftOpen || !s.Can(auth.ChartWrite) {
 		return dr, err
 	}
+	if dr.Mine {
+		return dr, touchPen(ctx, tx, dr.ID)
+	}
 	idle := tx.Now().Sub(dr.Pen.Seen) > penRest
-	if dr.Pen.UserID == s.UserID() && (idle || window(dr.Pen.Writer) == window(writer)) {
+	if dr.Pen.UserID == s.UserID() && (idle || dr.Pen.Writer == begun || window(dr.Pen.Writer) == window(writer)) {
 		return d.hand(ctx, tx, s, dr, writer)
 	}
 	return dr, nil

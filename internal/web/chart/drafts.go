@@ -15,7 +15,7 @@ import (
 // writer is the page that asks, as its script names it. A page without scripts gets a name
 // for this one request: it cannot type, so it holds the pen only until the next page.
 func writer(q *ui.Request) string {
-	if w := q.Field("writer"); w != "" {
+	if w := q.Form("writer"); w != "" {
 		return w
 	}
 	var b [8]byte
@@ -27,7 +27,7 @@ func (s *Screens) startNote(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	t, known := clinical.TemplateByID(q.Field("template"))
+	t, known := clinical.TemplateByID(q.Form("template"))
 	if !known {
 		return fhir.Problem("value", "There is no such template.", "Choose one from the list.")
 	}
@@ -39,15 +39,11 @@ func (s *Screens) startNote(w *ui.Reply, q *ui.Request) error {
 	if c.Visit != nil && t.Visit() {
 		visit = c.Visit.ID
 	}
-	d, err := s.Notes.Start(q.Context(), q.Staff, q.Path("patient"), visit, t, t.Fill(c), writer(q))
+	d, err := s.Notes.Start(q.Context(), q.Staff, q.Path("patient"), visit, t, t.Fill(c), "")
 	if err != nil {
 		return err
 	}
-	// On a wide screen the note stands beside the chart; the script of a narrow one goes to its own page.
-	if q.Field("narrow") != "" {
-		return s.back(w, q, "/drafts/"+d.ID, "")
-	}
-	return s.back(w, q, "", "")
+	return s.back(w, q, "/drafts/"+d.ID, "")
 }
 
 func (s *Screens) draft(w *ui.Reply, q *ui.Request) error {
@@ -93,16 +89,15 @@ func (s *Screens) saveDraft(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	w.HTML(ok, savedState(x, out))
-	return nil
+	return w.HTML(ok, savedState(x, out))
 }
 
 // saveOf reads the editor's fields: one title, code and text for each section, in order.
 func saveOf(q *ui.Request) clinical.Save {
-	pen, _ := strconv.ParseInt(q.Field("pen"), 10, 64)
-	seq, _ := strconv.ParseInt(q.Field("seq"), 10, 64)
-	in := clinical.Save{PatientID: q.Path("patient"), DraftID: q.Path("draft"), Writer: q.Field("writer"), Pen: pen, Seq: seq}
-	codes, titles, texts := q.Fields("code"), q.Fields("title"), q.Fields("text")
+	pen, _ := strconv.ParseInt(q.Form("pen"), 10, 64)
+	seq, _ := strconv.ParseInt(q.Form("seq"), 10, 64)
+	in := clinical.Save{PatientID: q.Path("patient"), DraftID: q.Path("draft"), Writer: q.Form("writer"), Pen: pen, Seq: seq}
+	codes, titles, texts := q.Forms("code"), q.Forms("title"), q.Forms("text")
 	for i := range texts {
 		sec := clinical.Section{Text: texts[i]}
 		if i < len(codes) {
@@ -123,15 +118,15 @@ func (s *Screens) bare(q *ui.Request) (*page, error) {
 		return nil, err
 	}
 	id := q.Path("patient")
-	return &page{q: q, Base: "/" + q.Practice.Slug + "/patients/" + id, Patient: id, Zone: prof.Zone, Now: s.Now()}, nil
+	return &page{q: q, Base: q.URL("patients", id), Patient: id, Zone: prof.Zone, Now: q.Now()}, nil
 }
 
 func (s *Screens) setAside(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	upTo, _ := strconv.ParseInt(q.Field("upto"), 10, 64)
-	if err := s.Notes.SetAside(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), q.Field("other"), upTo); err != nil {
+	upTo, _ := strconv.ParseInt(q.Form("upto"), 10, 64)
+	if err := s.Notes.SetAside(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), q.Form("other"), upTo); err != nil {
 		return err
 	}
 	return s.back(w, q, "/drafts/"+q.Path("draft"), "")
@@ -158,7 +153,7 @@ func (s *Screens) signDraft(w *ui.Reply, q *ui.Request) error {
 		if err != nil {
 			return err
 		}
-		d, err := s.Notes.Look(q.Context(), q.Staff, x.Patient, q.Path("draft"), q.Field("writer"))
+		d, err := s.Notes.Look(q.Context(), q.Staff, x.Patient, q.Path("draft"), q.Form("writer"))
 		if err != nil {
 			return err
 		}

@@ -12,31 +12,8 @@ import (
 	"yarrow.health/internal/web/ui"
 )
 
-// textField is one field of a form as drawn.
-type textField struct {
-	Name, Label, Hint, Value, Error string
-	Long, Need, First, Off, Number  bool
-}
-
-func (f textField) mode() string {
-	if f.Number {
-		return "decimal"
-	}
-	return "text"
-}
-
-func ariaBy(f textField) templ.Attributes {
-	if f.Error == "" {
-		return nil
-	}
-	return templ.Attributes{"aria-describedby": "e-" + f.Name}
-}
-
-// fieldError is one thing wrong with a form.
-type fieldError struct{ Field, Text string }
-
 // fieldErrors turns an error into what a form shows; ok is false when it is not about the form.
-func fieldErrors(err error) (out []fieldError, ok bool) {
+func fieldErrors(err error) (out []ui.FieldError, ok bool) {
 	var list fhir.Issues
 	var one *fhir.Issue
 	switch {
@@ -52,7 +29,7 @@ func fieldErrors(err error) (out []fieldError, ok bool) {
 		default:
 			return nil, false
 		}
-		out = append(out, fieldError{i.Path, strings.TrimSpace(i.Text + " " + i.Fix)})
+		out = append(out, ui.FieldError{Field: i.Path, Words: strings.TrimSpace(i.Text + " " + i.Fix)})
 	}
 	return out, len(out) > 0
 }
@@ -61,7 +38,7 @@ func fieldErrors(err error) (out []fieldError, ok bool) {
 type form struct {
 	ID, Version string
 	Active      bool
-	Errs        []fieldError
+	Errs        []ui.FieldError
 }
 
 func (f *form) title(what string) string {
@@ -74,7 +51,7 @@ func (f *form) title(what string) string {
 func (f *form) err(field string) string {
 	for _, e := range f.Errs {
 		if e.Field == field {
-			return e.Text
+			return e.Words
 		}
 	}
 	return ""
@@ -110,14 +87,14 @@ type vitalFields struct {
 	Doubts        []clinical.Doubt
 }
 
-func (f *vitalFields) field(x *page, key string) textField {
+func (f *vitalFields) field(x *page, key string) ui.FormField {
 	v, _ := clinical.VitalByKey(key)
-	hint := v.Show
+	unit := v.Show
 	switch key {
 	case "temp", "weight", "height":
-		hint = "" // its unit is chosen beside it
+		unit = "" // chosen beside it
 	}
-	return textField{Name: key, Label: x.T("vital." + key), Hint: hint, Value: f.Values[key], Error: f.err(key), Number: true, First: key == "systolic"}
+	return ui.FormField{Name: key, Label: x.T("vital." + key), Unit: unit, Value: f.Values[key], Error: f.err(key), Mode: "decimal", Focus: key == "systolic"}
 }
 
 // refuse shows a form again with what was wrong and everything that was typed, or gives

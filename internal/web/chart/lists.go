@@ -25,11 +25,10 @@ func (s *Screens) pen(w *ui.Reply, q *ui.Request, ask func(ctx context.Context, 
 		return err
 	}
 	seeDraft(w, d)
-	if !q.Partial() {
+	if !q.Fragment() {
 		return s.back(w, q, "/drafts/"+d.ID, "")
 	}
-	w.HTML(ok, penState(x, d, true))
-	return nil
+	return w.HTML(ok, penState(x, d, true))
 }
 
 func gone() *fhir.Issue {
@@ -58,15 +57,15 @@ func (s *Screens) saveProblem(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
-	f := &problemFields{form: form{ID: id, Version: q.Field("version"), Active: true}}
-	f.ProblemEntry = clinical.ProblemEntry{Name: q.Field("name"), System: q.Field("system"), Code: q.Field("code"), Onset: q.Field("onset"), Note: q.Field("note")}
+	f := &problemFields{form: form{ID: id, Version: q.Form("version"), Active: true}}
+	f.ProblemEntry = clinical.ProblemEntry{Name: q.Form("name"), System: q.Form("system"), Code: q.Form("code"), Onset: q.Form("onset"), Note: q.Form("note")}
 	var err error
 	switch {
 	case id == "new":
 		_, err = s.Record.AddProblem(ctx, q.Staff, patient, f.ProblemEntry)
-	case q.Field("do") == "resolve":
-		err = s.Record.ResolveProblem(ctx, q.Staff, patient, id, version(q), q.Field("resolved"))
-	case q.Field("do") == "reopen":
+	case q.Form("do") == "resolve":
+		err = s.Record.ResolveProblem(ctx, q.Staff, patient, id, version(q), q.Form("resolved"))
+	case q.Form("do") == "reopen":
 		err = s.Record.ResolveProblem(ctx, q.Staff, patient, id, version(q), "")
 	default:
 		err = s.Record.EditProblem(ctx, q.Staff, patient, id, version(q), f.ProblemEntry)
@@ -79,7 +78,7 @@ func (s *Screens) saved(w *ui.Reply, q *ui.Request, f *form, err error, body fun
 	if err == nil {
 		return s.back(w, q, "", "saved")
 	}
-	if q.Field("name") == "" && q.Field("substance") == "" && q.Field("do") != "save" {
+	if q.Form("name") == "" && q.Form("substance") == "" && q.Form("do") != "save" {
 		return err // a button beside the form: there is nothing typed to keep
 	}
 	x, lerr := s.load(w, q, tabLists)
@@ -111,14 +110,14 @@ func (s *Screens) saveMedication(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
-	f := &medicationFields{form: form{ID: id, Version: q.Field("version"), Active: true}, Kind: q.Path("kind")}
-	f.MedicationEntry = clinical.MedicationEntry{Name: q.Field("name"), System: q.Field("system"), Code: q.Field("code"), Sig: q.Field("sig"), Start: q.Field("start"), Reason: q.Field("reason"), Note: q.Field("note")}
+	f := &medicationFields{form: form{ID: id, Version: q.Form("version"), Active: true}, Kind: q.Path("kind")}
+	f.MedicationEntry = clinical.MedicationEntry{Name: q.Form("name"), System: q.Form("system"), Code: q.Form("code"), Sig: q.Form("sig"), Start: q.Form("start"), Reason: q.Form("reason"), Note: q.Form("note")}
 	var err error
 	switch {
 	case id == "new":
 		_, err = s.Record.AddMedication(ctx, q.Staff, patient, f.MedicationEntry)
-	case q.Field("do") == "stop", q.Field("do") == "resume":
-		err = s.Record.StopMedication(ctx, q.Staff, patient, f.resource(), id, version(q), q.Field("why"), q.Field("do") == "resume")
+	case q.Form("do") == "stop", q.Form("do") == "resume":
+		err = s.Record.StopMedication(ctx, q.Staff, patient, f.resource(), id, version(q), q.Form("why"), q.Form("do") == "resume")
 	default:
 		err = s.Record.EditMedication(ctx, q.Staff, patient, f.resource(), id, version(q), f.MedicationEntry)
 	}
@@ -148,17 +147,17 @@ func (s *Screens) saveAllergy(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
-	f := &allergyFields{form: form{ID: id, Version: q.Field("version"), Active: true}}
-	f.AllergyEntry = clinical.AllergyEntry{Substance: q.Field("substance"), System: q.Field("system"), Code: q.Field("code"), Kind: q.Field("kind"), Category: q.Field("category"),
-		Reaction: q.Field("reaction"), Severity: q.Field("severity"), High: q.Field("high") != "", Note: q.Field("note")}
+	f := &allergyFields{form: form{ID: id, Version: q.Form("version"), Active: true}}
+	f.AllergyEntry = clinical.AllergyEntry{Substance: q.Form("substance"), System: q.Form("system"), Code: q.Form("code"), Kind: q.Form("kind"), Category: q.Form("category"),
+		Reaction: q.Form("reaction"), Severity: q.Form("severity"), High: q.Form("high") != "", Note: q.Form("note")}
 	var err error
 	switch {
 	case id == "none":
 		err = s.Record.DenyAllergies(ctx, q.Staff, patient)
 	case id == "new":
 		_, err = s.Record.AddAllergy(ctx, q.Staff, patient, f.AllergyEntry)
-	case q.Field("do") == "resolve", q.Field("do") == "reopen":
-		err = s.Record.ResolveAllergy(ctx, q.Staff, patient, id, version(q), q.Field("do") == "reopen")
+	case q.Form("do") == "resolve", q.Form("do") == "reopen":
+		err = s.Record.ResolveAllergy(ctx, q.Staff, patient, id, version(q), q.Form("do") == "reopen")
 	default:
 		err = s.Record.EditAllergy(ctx, q.Staff, patient, id, version(q), f.AllergyEntry)
 	}

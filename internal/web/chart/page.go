@@ -37,7 +37,6 @@ type Modules struct {
 	// Search finds up to n concepts of a code system ("problem", "medication", "allergen")
 	// by what was typed.
 	Search func(kind, text string, n int) []Code
-	Now    func() time.Time
 }
 
 // Screens are the pages and forms of the chart.
@@ -52,12 +51,12 @@ func Register(r *ui.Router, m Modules) *Screens {
 	r.Page(p+"/results", auth.ChartRead, s.results)
 	r.Page(p+"/results/{observation}", auth.ChartRead, s.trend)
 	r.Act(p+"/results/review", auth.ResultSign, s.review)
-	r.Act(p+"/results/unreview", auth.ResultSign, s.unreview)
+	r.Act(p+"/results/unreview/{task}", auth.ResultSign, s.unreview)
 	r.Page(p+"/vitals", auth.ChartRead, s.vitals)
 	r.Page(p+"/vitals/new", auth.VitalsWrite, s.vitalsForm)
 	r.Act(p+"/vitals", auth.VitalsWrite, s.recordVitals)
 	r.Page(p+"/lists", auth.ChartRead, s.lists)
-	r.Page(p+"/codes", auth.ChartRead, s.codes)
+	r.Act(p+"/codes", auth.ChartRead, s.codes) // by POST: what is typed stands in no address
 
 	r.Page(p+"/problems/{id}", auth.ProblemWrite, s.problemForm)
 	r.Act(p+"/problems/{id}", auth.ProblemWrite, s.saveProblem)
@@ -80,6 +79,20 @@ func Register(r *ui.Router, m Modules) *Screens {
 	r.Act(p+"/drafts/{draft}/aside", auth.ChartWrite, s.setAside)
 	r.Act(p+"/drafts/{draft}/discard", auth.ChartWrite, s.discardDraft)
 	r.Act(p+"/drafts/{draft}/sign", auth.NoteSign, s.signDraft)
+	r.AddCommands(
+		ui.Command{ID: "chart-summary", Title: "chart.tab.summary", Keys: "1", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "layout-dashboard"},
+		ui.Command{ID: "chart-timeline", Title: "chart.tab.timeline", Keys: "2", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "history", Path: "/timeline"},
+		ui.Command{ID: "chart-notes", Title: "chart.tab.notes", Keys: "3", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "file-text", Path: "/notes"},
+		ui.Command{ID: "chart-results", Title: "chart.tab.results", Keys: "4", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "flask-conical", Path: "/results"},
+		ui.Command{ID: "chart-vitals", Title: "chart.tab.vitals", Keys: "5", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "heart-pulse", Path: "/vitals"},
+		ui.Command{ID: "chart-lists", Title: "chart.tab.lists", Keys: "6", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "list-checks", Path: "/lists"},
+		ui.Command{ID: "chart-vitals-new", Title: "chart.record.vitals", Keys: "V", Permission: auth.VitalsWrite, Group: ui.GroupPatient, Icon: "activity", Path: "/vitals/new"},
+		ui.Command{ID: "chart-problem-new", Title: "chart.add.problem", Keys: "A P", Permission: auth.ProblemWrite, Group: ui.GroupPatient, Icon: "plus", Path: "/problems/new"},
+		ui.Command{ID: "chart-medication-new", Title: "chart.add.medication", Keys: "A M", Permission: auth.MedicationWrite, Group: ui.GroupPatient, Icon: "pill", Path: "/medications/statement/new"},
+		ui.Command{ID: "chart-allergy-new", Title: "chart.add.allergy", Keys: "A A", Permission: auth.AllergyWrite, Group: ui.GroupPatient, Icon: "shield-alert", Path: "/allergies/new"},
+		ui.Command{ID: "chart-note-new", Title: "chart.newnote", Keys: "N", Permission: auth.ChartWrite, Group: ui.GroupPatient, Icon: "pencil", Path: "/notes", Hidden: true},
+		ui.Command{ID: "chart-sign", Title: "chart.sign", Keys: "Ctrl Enter", Permission: auth.NoteSign, Group: ui.GroupPatient, Icon: "check", Hidden: true},
+	)
 	return s
 }
 
@@ -110,8 +123,7 @@ type page struct {
 	Drafts  []clinical.Draft
 	Draft   *clinical.Draft // shown in the note pane
 	Coming  []scheduling.Upcoming
-	Done    string // key of what was just done, for the toast
-	Undo    string // id to take it back with
+	Open    []ui.OpenChart
 }
 
 // T is the text of a key in the person's language.
@@ -151,7 +163,7 @@ func (x *page) moment(t time.Time, precise bool) string {
 
 // month writes the month's name in the person's language between two formats.
 func (x *page) month(t time.Time, before, after string) string {
-	names := strings.Fields(x.T("months"))
+	names := strings.Fields(x.q.T("date.months"))
 	name := t.Month().String()[:3]
 	if len(names) == 12 {
 		name = names[t.Month()-1]
@@ -189,8 +201,10 @@ func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page
 	if err != nil {
 		return nil, err
 	}
-	x := &page{q: q, Base: "/" + q.Practice.Slug + "/patients/" + id, Patient: id, Tab: t, Chart: c, Zone: prof.Zone, Now: s.Now(), Drafts: drafts,
-		Done: q.Query("done"), Undo: q.Query("undo")}
+	x := &page{q: q, Base: q.URL("patients", id), Patient: id, Tab: t, Chart: c, Zone: prof.Zone, Now: q.Now(), Drafts: drafts}
+	if x.Open, err = s.open(q, w.KeepOpen(id), id); err != nil {
+		return nil, err
+	}
 	for i := range drafts {
 		if drafts[i].AuthorID == q.Staff.UserID() {
 			if x.Draft, err = s.Notes.Look(q.Context(), q.Staff, id, drafts[i].ID, ""); err != nil {
@@ -204,36 +218,48 @@ func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page
 	return x, nil
 }
 
+// open gives the tabs of the charts open in this browser.
+func (s *Screens) open(q *ui.Request, ids []string, current string) ([]ui.OpenChart, error) {
+	known, err := s.Patients.Get(q.Context(), q.Staff, ids...)
+	if err != nil {
+		return nil, err
+	}
+	var out []ui.OpenChart
+	for _, id := range ids {
+		if h, ok := known[id]; ok {
+			out = append(out, ui.OpenChart{ID: id, Label: h.Name.Tab(), Path: q.URL("patients", id), Current: id == current})
+		}
+	}
+	return out, nil
+}
+
 // samePatient refuses a form that was filled in for another patient than its address names.
 func samePatient(q *ui.Request) error {
-	if q.Field("patient") == q.Path("patient") && q.Path("patient") != "" {
+	if q.Form("patient") == q.Path("patient") && q.Path("patient") != "" {
 		return nil
 	}
 	return fhir.Problem("conflict", "This form belongs to another patient. Nothing was changed.", "Close this page and open the right chart.")
 }
 
 func version(q *ui.Request) int64 {
-	n, _ := strconv.ParseInt(q.Field("version"), 10, 64)
+	n, _ := strconv.ParseInt(q.Form("version"), 10, 64)
 	return n
 }
 
 // show answers with a page, or, when only a dialog was asked for, with the dialog.
 func (x *page) show(w *ui.Reply, status int, body templ.Component) error {
-	if x.q.Partial() {
-		w.HTML(status, body)
-		return nil
+	if x.q.Fragment() {
+		return w.HTML(status, body)
 	}
-	w.HTML(status, frame(x, body))
-	return nil
+	return w.HTML(status, frame(x, body))
 }
 
-// back returns to a page of the chart after something was done.
-func (x *Screens) back(w *ui.Reply, q *ui.Request, path, done string) error {
-	u := "/" + q.Practice.Slug + "/patients/" + q.Path("patient") + path
+// back returns to a page of the chart after something was done, and says what.
+func (s *Screens) back(w *ui.Reply, q *ui.Request, path, done string) error {
 	if done != "" {
-		u += "?done=" + done
+		w.Toast(q.T("chart.done."+done), "")
 	}
-	w.Redirect(u)
+	w.Redirect(q.URL("patients", q.Path("patient")) + path)
 	return nil
 }
 

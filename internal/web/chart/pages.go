@@ -82,18 +82,20 @@ func (s *Screens) review(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	task, err := s.Record.ReviewResults(q.Context(), q.Staff, q.Path("patient"), q.Fields("result"))
+	task, err := s.Record.ReviewResults(q.Context(), q.Staff, q.Path("patient"), q.Forms("result"))
 	if err != nil {
 		return err
 	}
-	return s.back(w, q, "", "reviewed&undo="+task)
+	at := q.URL("patients", q.Path("patient"))
+	w.Toast(q.T("chart.done.reviewed"), at+"/results/unreview/"+task)
+	w.Redirect(at)
+	return nil
 }
 
 func (s *Screens) unreview(w *ui.Reply, q *ui.Request) error {
-	if err := samePatient(q); err != nil {
-		return err
-	}
-	if err := s.Record.Unreview(q.Context(), q.Staff, q.Path("patient"), q.Field("task")); err != nil {
+	// The message that offers this carries no form fields: that the review belongs to the
+	// patient of the address is checked against the review itself.
+	if err := s.Record.Unreview(q.Context(), q.Staff, q.Path("patient"), q.Path("task")); err != nil {
 		return err
 	}
 	return s.back(w, q, "", "undone")
@@ -124,8 +126,7 @@ func (s *Screens) lists(w *ui.Reply, q *ui.Request) error {
 
 // codes answers a code search with options for the list.
 func (s *Screens) codes(w *ui.Reply, q *ui.Request) error {
-	w.HTML(ok, codeList(s.Search(q.Query("kind"), q.Query("q"), 12)))
-	return nil
+	return w.HTML(ok, codeList(s.Search(q.Form("kind"), q.Form("q"), 12)))
 }
 
 func (s *Screens) vitalsForm(w *ui.Reply, q *ui.Request) error {
@@ -144,11 +145,11 @@ func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	f := &vitalFields{Values: map[string]string{}, Units: map[string]string{}, When: q.Field("when")}
-	in := clinical.Reading{Values: f.Values, Units: f.Units, Confirmed: q.Fields("confirm")}
+	f := &vitalFields{Values: map[string]string{}, Units: map[string]string{}, When: q.Form("when")}
+	in := clinical.Reading{Values: f.Values, Units: f.Units, Confirmed: q.Forms("confirm")}
 	for _, v := range clinical.Vitals() {
-		f.Values[v.Key] = q.Field(v.Key)
-		if u := q.Field("unit-" + v.Key); u != "" {
+		f.Values[v.Key] = q.Form(v.Key)
+		if u := q.Form("unit-" + v.Key); u != "" {
 			f.Units[v.Key] = u
 		}
 	}
@@ -158,7 +159,7 @@ func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
 	if f.When != "" {
 		at, ok := clockTime(f.When, x)
 		if !ok {
-			f.Errs = []fieldError{{"when", x.T("f.when.bad")}}
+			f.Errs = []ui.FieldError{{Field: "when", Words: x.T("f.when.bad")}}
 			return x.show(w, rejected, vitalsDialog(x, f))
 		}
 		in.When = at
@@ -168,7 +169,7 @@ func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
 	switch {
 	case errors.As(err, &no):
 		for key, text := range no.Refused {
-			f.Errs = append(f.Errs, fieldError{key, text})
+			f.Errs = append(f.Errs, ui.FieldError{Field: key, Words: text})
 		}
 		f.Doubts = no.Doubts
 		return x.show(w, rejected, vitalsDialog(x, f))
@@ -200,7 +201,7 @@ func (s *Screens) markWrong(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	path := ""
-	if q.Field("back") == "/vitals" {
+	if q.Form("back") == "/vitals" {
 		path = "/vitals"
 	}
 	return s.back(w, q, path, "wrong")
@@ -245,15 +246,14 @@ func (s *Screens) printNote(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.See(audit.Event{Action: audit.ActionPrint, Type: "DocumentReference", ID: n.ID, Version: n.Version, Patient: "Patient/" + x.Patient, Categories: []string{"notes"}})
-	w.HTML(ok, sheet(x, printPanel(x, n, prof.Name)))
-	return nil
+	return w.HTML(ok, sheet(x, printPanel(x, n, prof.Name)))
 }
 
 func (s *Screens) addend(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	if _, err := s.Notes.Addend(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), q.Field("text")); err != nil {
+	if _, err := s.Notes.Addend(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), q.Form("text")); err != nil {
 		return err
 	}
 	return s.back(w, q, "/notes/"+q.Path("note"), "addendum")

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,7 @@ func join(list []string) string { return strings.Join(list, ", ") }
 // shell is the frame of the product around the chart. The title starts with the patient's name.
 func (x *page) shell() ui.Shell {
 	p := x.Chart.Patient
-	return ui.Shell{Title: p.Name.Head() + ", " + p.Name.Given + " · " + x.T("tab."+string(x.Tab)), Active: "patients",
-		Patient: &ui.OpenChart{ID: x.Patient, Label: p.Name.Tab(), URL: x.Base}}
+	return ui.Shell{Title: p.Name.Head() + ", " + p.Name.Given + " · " + x.T("tab."+string(x.Tab)), Active: "patients", Patient: x.Patient, Open: x.Open, Wide: true}
 }
 
 func (x *page) tabURL(t tab) templ.SafeURL {
@@ -65,15 +65,6 @@ func (x *page) count(n int, key string) string {
 		return x.T("count." + key + ".one")
 	}
 	return x.T("count."+key, itoa(n))
-}
-
-// doneKey is what was done, if it is one of the things this package announces.
-func (x *page) doneKey() string {
-	switch x.Done {
-	case "saved", "signed", "reviewed", "wrong", "discarded", "addendum", "undone":
-		return x.Done
-	}
-	return "saved"
 }
 
 func (x *page) activeProblems() int {
@@ -238,4 +229,32 @@ func within(points []clinical.Point, span string, now time.Time) []clinical.Poin
 		}
 	}
 	return nil
+}
+
+// series turns a course into what the pictures of package ui draw.
+func series(name, unit string, low, high *float64, points []clinical.Point) ui.Series {
+	out := ui.Series{Name: name, Unit: unit, Low: side(low), High: side(high), Points: make([]ui.Point, len(points))}
+	for i, p := range points {
+		out.Points[i] = ui.Point{At: p.When, Value: p.Num, Text: p.Value, Flag: string(p.Flag)}
+	}
+	return out
+}
+
+func side(limit *float64) float64 {
+	if limit == nil {
+		return math.NaN()
+	}
+	return *limit
+}
+
+// key is the letter of a command as the page's script matches it, from the one table of commands.
+func key(n int) string { return itoa(n + 1) }
+
+// options are the choices of a list, the first being that nobody said.
+func (x *page) options(group string, values ...string) []ui.Option {
+	out := []ui.Option{{Value: "", Label: x.T("notsaid")}}
+	for _, v := range values {
+		out = append(out, ui.Option{Value: v, Label: x.T(group + "." + v)})
+	}
+	return out
 }
