@@ -285,6 +285,13 @@ func (d *Drafts) Save(ctx context.Context, s auth.Staff, in Save) (Saved, error)
 		if dr.State != DraftOpen {
 			return notOpen(dr)
 		}
+		if in.Seq <= dr.Seq {
+			// A counter used again for other words, as after a slip of a page's own counting,
+			// must not swallow them.
+			if in.Seq, err = freeSeq(ctx, tx, dr, in); err != nil {
+				return err
+			}
+		}
 		mine := dr.Mine && in.Pen == dr.Pen.Generation
 		late := onTime
 		if !mine {

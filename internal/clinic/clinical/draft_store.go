@@ -42,6 +42,7 @@ var (
 		WHERE practice_id = $1 AND draft = $2 AND writer = $3 AND late = 0 ORDER BY pen DESC, seq DESC LIMIT 1`)
 	selOthers = db.SQL(`SELECT writer, seq, saved, body FROM note_words
 		WHERE practice_id = $1 AND draft = $2 AND late = 1 ORDER BY writer, seq DESC`)
+	selAt  = db.SQL(`SELECT body FROM note_words WHERE practice_id = $1 AND draft = $2 AND writer = $3 AND seq = $4`)
 	selSeq = db.SQL(`SELECT COALESCE(MAX(seq), 0) FROM note_words WHERE practice_id = $1 AND draft = $2 AND writer = $3`)
 	updPen = db.SQL(`UPDATE note_draft SET pen = $3, writer = $4, writer_user = $5, seen = $6, version = version + 1
 		WHERE practice_id = $1 AND draft = $2`)
@@ -77,6 +78,24 @@ func appendWords(ctx context.Context, tx *db.Tx, dr *Draft, in Save, late int, w
 	minute := tx.NowMicro() / keepEvery * keepEvery
 	tx.Queue(delThin, int64(tx.Practice()), dr.ID, in.Writer, in.Seq, int64(late), minute)
 	return nil
+}
+
+// freeSeq is the counter to save under: the one given if it is free or holds the same
+// words already, else the next one.
+func freeSeq(ctx context.Context, tx *db.Tx, dr *Draft, in Save) (int64, error) {
+	var body []byte
+	err := tx.QueryRow(ctx, selAt, int64(tx.Practice()), dr.ID, in.Writer, in.Seq).Scan(&body)
+	if errors.Is(err, db.ErrNoRows) {
+		return in.Seq, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	w, err := openWords(tx, dr.ID, in.Writer, in.Seq, body)
+	if err != nil || w.Text.Equal(in.Text) {
+		return in.Seq, err
+	}
+	return dr.Seq + 1, nil
 }
 
 // standing tells how words that come after the pen has passed on are kept: apart and to

@@ -69,6 +69,10 @@ func TestSavesOutOfOrderAndTwice(t *testing.T) {
 		if got := body(open(t, p, p.Doctor, dr.ID, tabA)); got != "one two three" {
 			t.Errorf("after saves out of order: %q", got)
 		}
+		save(t, p, p.Doctor, dr, tabA, 1, 3, "one two three four")
+		if got := body(open(t, p, p.Doctor, dr.ID, tabA)); got != "one two three four" {
+			t.Errorf("other words under a used counter: %q", got)
+		}
 	})
 }
 

@@ -19,9 +19,10 @@ import (
 	"yarrow.health/internal/clinic/scheduling"
 )
 
-// Practice is practice 1 of a test database, furnished.
+// Practice is one practice of a test database, furnished.
 type Practice struct {
 	*dbtest.DB
+	ID       db.PracticeID
 	Log      *audit.Log
 	Store    *fhirstore.Store
 	People   *practice.Profiles
@@ -34,15 +35,18 @@ type Practice struct {
 }
 
 // Furnish puts the practice into practice 1 of d.
-func Furnish(t testing.TB, d *dbtest.DB) *Practice {
+func Furnish(t testing.TB, d *dbtest.DB) *Practice { return FurnishIn(t, d, 1) }
+
+// FurnishIn puts the practice into an empty practice of d.
+func FurnishIn(t testing.TB, d *dbtest.DB, id db.PracticeID) *Practice {
 	t.Helper()
-	p := &Practice{DB: d, Log: audit.New(d.DB)}
+	p := &Practice{DB: d, ID: id, Log: audit.New(d.DB)}
 	p.Wire()
-	p.Doctor = auth.AsStaff(1, 11, "Amara Quill, MD", "Practitioner/doc1", auth.Clinician)
-	p.Other = auth.AsStaff(1, 12, "Bela Strand, NP", "Practitioner/doc2", auth.Clinician)
-	p.Nurse = auth.AsStaff(1, 13, "Noor Vale, RN", "Practitioner/nurse1", auth.Nurse)
-	p.Desk = auth.AsStaff(1, 14, "Dot Ferris", "", auth.FrontDesk)
-	p.Biller = auth.AsStaff(1, 15, "Bill Marsh", "", auth.Biller)
+	p.Doctor = auth.AsStaff(id, 11, "Amara Quill, MD", "Practitioner/doc1", auth.Clinician)
+	p.Other = auth.AsStaff(id, 12, "Bela Strand, NP", "Practitioner/doc2", auth.Clinician)
+	p.Nurse = auth.AsStaff(id, 13, "Noor Vale, RN", "Practitioner/nurse1", auth.Nurse)
+	p.Desk = auth.AsStaff(id, 14, "Dot Ferris", "", auth.FrontDesk)
+	p.Biller = auth.AsStaff(id, 15, "Bill Marsh", "", auth.Biller)
 	p.Put(t, furniture...)
 	return p
 }
@@ -62,7 +66,7 @@ func (p *Practice) Put(t testing.TB, raw ...string) []string {
 	t.Helper()
 	ctx := context.Background()
 	var ids []string
-	err := p.Do(ctx, auth.SystemScope(1, "test"), func(tx *db.Tx) error {
+	err := p.Do(ctx, auth.SystemScope(p.ID, "test"), func(tx *db.Tx) error {
 		ids = ids[:0]
 		for _, r := range raw {
 			q, err := p.Store.Prepare(ctx, []byte(r))
@@ -96,7 +100,7 @@ func (p *Practice) Patient(t testing.TB, id, family, given, birth, sex, mrn stri
 func (p *Practice) Read(t testing.TB, typ, id string) *fhirstore.Resource {
 	t.Helper()
 	var out *fhirstore.Resource
-	err := p.View(context.Background(), auth.SystemScope(1, "test"), func(tx *db.Tx) (err error) {
+	err := p.View(context.Background(), auth.SystemScope(p.ID, "test"), func(tx *db.Tx) (err error) {
 		out, err = p.Store.Read(context.Background(), tx, typ, id)
 		return err
 	})
@@ -110,7 +114,7 @@ func (p *Practice) Read(t testing.TB, typ, id string) *fhirstore.Resource {
 func (p *Practice) Find(t testing.TB, typ string, params ...string) []*fhirstore.Resource {
 	t.Helper()
 	var out []*fhirstore.Resource
-	err := p.View(context.Background(), auth.SystemScope(1, "test"), func(tx *db.Tx) (err error) {
+	err := p.View(context.Background(), auth.SystemScope(p.ID, "test"), func(tx *db.Tx) (err error) {
 		out, err = p.Store.Find(context.Background(), tx, typ, params...)
 		return err
 	})
