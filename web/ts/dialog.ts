@@ -24,3 +24,9 @@ document.addEventListener("click", (e) => {
   if (sure && !confirm(sure.dataset.confirm)) e.preventDefault();
   if (t === dlg && !touched) dlg?.close();
 });
+
+// What destroys asks once, in the words of the button's data-confirm.
+document.addEventListener("click", (e) => {
+  const b = (e.target as HTMLElement).closest<HTMLElement>("[data-confirm]");
+  if (b && !confirm(b.dataset.confirm)) { e.preventDefault(); e.stopPropagation(); }
+}, { capture: true });

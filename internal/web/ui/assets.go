@@ -55,7 +55,7 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	accept := r.Header.Get("Accept-Encoding")
 	for _, e := range []struct{ token, ext string }{{"br", ".br"}, {"gzip", ".gz"}} {
-		if b, ok := a.files[name+e.ext]; ok && strings.Contains(accept, e.token) {
+		if b, ok := a.files[name+e.ext]; ok && accepts(accept, e.token) {
 			body = b
 			h.Set("Content-Encoding", e.token)
 			break
@@ -67,6 +67,17 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodHead {
 		w.Write(body)
 	}
+}
+
+// accepts reads an Accept-Encoding header: whether a coding is named and not refused with a weight of zero.
+func accepts(header, coding string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.TrimSpace(name) == coding {
+			return strings.Trim(strings.TrimSpace(weight), "q=0.") != "" || weight == ""
+		}
+	}
+	return false
 }
 
 func mediaType(name string) string {

@@ -52,10 +52,10 @@ func (s Series) band(y func(float64) float64, lo, hi float64) (top, height float
 	}
 	h, l := hi, lo
 	if !math.IsNaN(s.High) {
-		h = min(hi, s.High)
+		h = max(lo, min(hi, s.High))
 	}
 	if !math.IsNaN(s.Low) {
-		l = max(lo, s.Low)
+		l = min(hi, max(lo, s.Low))
 	}
 	top = y(h)
 	return top, max(0, y(l)-top)

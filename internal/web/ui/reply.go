@@ -27,6 +27,8 @@ type Reply struct {
 	header   http.Header
 	body     bytes.Buffer
 	seen     []audit.Event
+	toast    *toast
+	page     bool // the body is a whole page
 	hijacked bool
 	sent     bool // the answer is the handler's own and has left
 }
@@ -42,7 +44,15 @@ func (w *Reply) HTML(status int, c templ.Component) error {
 	w.body.Reset()
 	w.status = status
 	w.header.Set("Content-Type", "text/html; charset=utf-8")
-	return c.Render(w.q.Context(), &w.body)
+	w.page = !w.q.Fragment()
+	if err := c.Render(w.q.Context(), &w.body); err != nil {
+		return err
+	}
+	if t := w.toast; t != nil && !w.page {
+		w.toast = nil
+		return freshToast(w.q, t.words, t.undo).Render(w.q.Context(), &w.body)
+	}
+	return nil
 }
 
 // Text answers with a few plain words.
@@ -73,9 +83,22 @@ func (w *Reply) Redirect(to string) {
 	w.header.Set("Location", to)
 }
 
-// Toast shows words at the bottom of the next page; undo, when not empty, is an address to post to.
+// Toast shows words at the bottom of the page that comes next, or with a fragment when it is called before HTML; undo, when not
+// empty, is an address to post to. The words name no patient: they wait in a cookie for the next page.
 func (w *Reply) Toast(words, undo string) {
-	w.SetCookie("toast", url.QueryEscape(words)+"|"+url.QueryEscape(undo), 30)
+	w.toast = &toast{words, undo}
+}
+
+type toast struct{ words, undo string }
+
+// keepToast leaves the toast for the next page, and clears one that this page has shown.
+func (w *Reply) keepToast() {
+	switch {
+	case w.toast != nil:
+		w.SetCookie("toast", url.QueryEscape(w.toast.words)+"|"+url.QueryEscape(w.toast.undo), 60)
+	case w.page && w.q.Cookie("toast") != "":
+		w.SetCookie("toast", "", -1)
+	}
 }
 
 // Header sets a header of the answer.
@@ -133,6 +156,7 @@ func (w *Reply) send(err error) {
 			w.Problem(http.StatusServiceUnavailable, fhir.Problem("exception", w.q.T("error.audit"), w.q.T("error.audit.fix", w.q.ID)))
 		}
 	}
+	w.keepToast()
 	h := w.hw.Header()
 	for k, v := range w.header {
 		h[k] = v
@@ -144,7 +168,7 @@ func (w *Reply) send(err error) {
 		w.status = http.StatusNoContent
 	}
 	body := w.body.Bytes()
-	if len(body) > 1200 && strings.Contains(w.q.hr.Header.Get("Accept-Encoding"), "gzip") && strings.HasPrefix(h.Get("Content-Type"), "text/") {
+	if len(body) > 1200 && accepts(w.q.hr.Header.Get("Accept-Encoding"), "gzip") && strings.HasPrefix(h.Get("Content-Type"), "text/") {
 		z := zippers.Get().(*zipper)
 		z.out.Reset()
 		z.gz.Reset(&z.out)

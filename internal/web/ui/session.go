@@ -3,6 +3,7 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 
 	"yarrow.health/internal/base/audit"
@@ -53,7 +54,7 @@ func (r *Router) denied(w *Reply, q *Request, p auth.Permission) {
 
 // Back gives where a person wanted to go before they were asked to sign in: a page of this practice, or its first one.
 func (q *Request) Back(to string) string {
-	if u, err := url.Parse(to); err == nil && u.Host == "" && u.Scheme == "" && strings.HasPrefix(u.Path, "/"+q.slug+"/") && !strings.HasPrefix(to, "//") && !strings.Contains(to, `\`) {
+	if u, err := url.Parse(to); err == nil && u.Host == "" && u.Scheme == "" && strings.HasPrefix(u.Path, "/"+q.slug+"/") && !strings.HasPrefix(to, "//") && !strings.Contains(to, `\`) && path.Clean(u.Path) == u.Path {
 		return u.Path
 	}
 	return q.URL("schedule")
