@@ -140,7 +140,7 @@ func load(ctx context.Context, tx *db.Tx, s store, body bodyFunc) (StoreReport, 
 		if i < 0 || !equalSets(all[i].Columns, t.Columns) {
 			return damaged("its table "+t.Name+" is not one of this schema", nil)
 		}
-		ins = db.InsertInto(t.Name, t.Columns...)
+		ins = inserting(t)
 		return nil
 	}, func(rows [][]any) error {
 		tx.InsertMany(ins, rows)

@@ -151,3 +151,6 @@ func empty(ctx context.Context, tx *db.Tx, all []layout) (bool, error) {
 	}
 	return true, nil
 }
+
+// inserting writes rows of a table whose names the caller has found in the schema.
+func inserting(t table) *db.Insert { return db.InsertInto(t.Name, t.Columns...) }

@@ -106,6 +106,10 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 	}()
 	tx.start(s)
 	if err := tx.finish(fn(tx)); err != nil {
+		var pg *pgconn.PgError
+		if tx.write && errors.As(err, &pg) && isServerTrouble(pg) && !isLost(err) {
+			return notStored(err)
+		}
 		return err
 	}
 	if !tx.write && s.end() {
@@ -113,7 +117,8 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		return nil
 	}
 	if err := s.commit(); err != nil {
-		if isRetry(err) || IsUnique(err) || isLost(err) { // IsUnique: a queued insert
+		var pg *pgconn.PgError
+		if isRetry(err) || isLost(err) || (errors.As(err, &pg) && !isServerTrouble(pg)) { // the last: a queued statement's
 			return err
 		}
 		return notStored(err)
@@ -130,6 +135,15 @@ func isLost(err error) bool {
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// isServerTrouble says whether the server itself is in trouble: no disk or memory, a failed file, a fault of its own.
+func isServerTrouble(pg *pgconn.PgError) bool {
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case "53", "57", "58", "XX":
+		return true
+	}
+	return false
 }
 
 // lostConnection is the answer when the server went away. Whether a commit under way took effect is not known; it is
