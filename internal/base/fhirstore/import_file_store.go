@@ -5,13 +5,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-
-	"crypto/sha256"
+	"strings"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -233,13 +233,12 @@ func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirj
 
 // trimEntry turns a place in the bundle that resources makes up into one in the resource.
 func trimEntry(path string) string {
-	if i := bytes.IndexByte([]byte(path), '('); i >= 0 && entryOf(path) >= 0 {
-		rest := path[i+1:]
-		if j := bytes.IndexByte([]byte(rest), ')'); j >= 0 {
-			return rest[:j] + rest[j+1:]
-		}
+	if entryOf(path) < 0 {
+		return path
 	}
-	return path
+	_, inner, _ := strings.Cut(path, ".ofType(")
+	typ, rest, _ := strings.Cut(inner, ")")
+	return typ + rest
 }
 
 // dangling counts the references that lead to nothing, in this import or before it.

@@ -25,7 +25,7 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 	}
 	batch := want + 1
 	if len(c.checks) > 0 {
-		batch = max(batch, 2*pageSize)
+		batch = max(2*batch, pageSize)
 	}
 	for looked := 0; ; batch = min(batch*4, 4000) {
 		q := c.query(tx.Practice(), o, from, batch)
@@ -56,7 +56,7 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 				rows.Close()
 				return nil, nil, err
 			}
-			if c.passes(res) {
+			if c.passes(res, &r) {
 				res.at = at
 				found = append(found, res)
 			}
@@ -80,9 +80,9 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 	}
 }
 
-func (c *candidates) passes(r *Resource) bool {
+func (c *candidates) passes(r *Resource, from *row) bool {
 	for i := range c.checks {
-		if !c.checks[i].holds(r) {
+		if !c.checks[i].holds(r, from) {
 			return false
 		}
 	}

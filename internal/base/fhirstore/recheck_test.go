@@ -1,0 +1,103 @@
+package fhirstore
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+)
+
+// TestMembersOfABody reads every top-level member by scanning and compares it with the parsed tree.
+func TestMembersOfABody(t *testing.T) {
+	for _, raw := range append(fixtures(), `{"resourceType":"Basic","id":"x","meta":{"tag":[{"code":"a,\"}"}]},"code":{"text":"a\"b\\"},"implicitRules":"x","created":"2020"}`) {
+		n, err := fhirjson.Parse([]byte(raw), fhirjson.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := splitBody(n.Get("resourceType").Text(), n.Get("id").Text(), n)
+		for _, m := range n.Members() {
+			if m.Name == "resourceType" || m.Name == "id" || m.Name == "meta" {
+				continue
+			}
+			if got, want := string(d.member(m.Name)), m.Value.String(); got != want {
+				t.Errorf("%s: %s, want %s", m.Name, got, want)
+			}
+		}
+		if d.member("nothing") != nil {
+			t.Error("a member that is not there")
+		}
+	}
+}
+
+func TestRowKeysPack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := rowKeys{date: rapid.Int64().Draw(t, "date"), hashes: rapid.SliceOf(rapid.Int64()).Draw(t, "hashes")}
+		for range rapid.IntRange(0, 4).Draw(t, "spans") {
+			low := rapid.Int64().Draw(t, "low")
+			k.spans = append(k.spans, spanKey{rapid.Int64().Draw(t, "p"), low, rapid.Int64Min(low).Draw(t, "high")})
+		}
+		k.normal()
+		got, ok := unpackKeys(k.pack())
+		if !ok || got.date != k.date || len(got.hashes) != len(k.hashes) || len(got.spans) != len(k.spans) {
+			t.Fatalf("%+v became %+v", k, got)
+		}
+		for i := range k.hashes {
+			if got.hashes[i] != k.hashes[i] {
+				t.Fatal("hashes differ")
+			}
+		}
+		for i := range k.spans {
+			if got.spans[i] != k.spans[i] {
+				t.Fatal("spans differ")
+			}
+		}
+	})
+}
+
+func TestOrderedNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Float64().Draw(t, "a"), rapid.Float64().Draw(t, "b")
+		if (a < b) != (ordered(a) < ordered(b)) || (a == b) != (ordered(a) == ordered(b)) {
+			t.Fatalf("%v and %v", a, b)
+		}
+	})
+}
+
+// FuzzOpenBody gives the decoder what a disk might: it may refuse, never crash.
+func FuzzOpenBody(f *testing.F) {
+	var z zcodec
+	d := &decoded{typ: "Patient", id: "x", content: []byte(`,"active":true,"name":[{"family":"Ash"},{"family":"Ash"}]`)}
+	packed, err := d.pack(&z)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(packed)
+	f.Add([]byte{0, dictRaw})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, rest, ok := cutID(b)
+		if ok && len(rest) > 1 {
+			_, _ = z.expand(nil, rest[1:])
+		}
+		_, _ = unpackKeys(b)
+		(&decoded{content: b}).member("name")
+	})
+}
+
+// TestTypeNumbers holds the numbers of the types to what is on disk.
+func TestTypeNumbers(t *testing.T) {
+	for name, want := range map[string]int16{"Account": 1, "Encounter": 44, "Observation": 96, "Patient": 103, "VisionPrescription": int16(len(typeNames))} {
+		if got := typeCode(name); got != want {
+			t.Errorf("%s has number %d, want %d", name, got, want)
+		}
+	}
+}
+
+func TestEveryTypeHasANumber(t *testing.T) {
+	for _, name := range fhir.ResourceTypes() {
+		if typeCode(name) == 0 || typeName(typeCode(name)) != name {
+			t.Errorf("%s has no number", name)
+		}
+	}
+}
