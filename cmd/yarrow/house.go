@@ -11,6 +11,8 @@ import (
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
+	"yarrow.health/internal/standards/terminology"
+	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
 )
@@ -31,7 +33,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.patients = patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients)
 	record := clinical.NewRecord(g.db, g.store, people)
-	_ = record
+	notes := clinical.NewNotes(clinical.NewDrafts(g.db, g.store), record, book, g.audit)
 	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
 		Demo: demo, Secure: secure, Clock: g.db.Clock(), Log: out.log,
 		Find: desk.Find(h.patients),
@@ -44,5 +46,16 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 		},
 	})
 	desk.New(h.router, g.auth, book, people, h.patients, h.publish)
+	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	return h
+}
+
+// codes searches the starter set of the kind of concept that a form asks for.
+func codes(kind, text string, n int) []chart.Code {
+	system := map[string]string{"problem": terminology.ICD10CM, "medication": terminology.RxNorm, "allergen": terminology.Allergens}[kind]
+	var out []chart.Code
+	for _, c := range terminology.Search(system, text, n) {
+		out = append(out, chart.Code{System: c.System, Code: c.Code, Display: c.Display})
+	}
+	return out
 }
