@@ -95,7 +95,7 @@ func Write(ctx context.Context, path string, o Options) (Report, error) {
 	if err := same(wrote, read); err != nil {
 		return Report{}, damaged("what was read back is not what was written", err)
 	}
-	if err := os.Link(part, path); err != nil { // unlike a rename, it never replaces
+	if err := giveName(part, path); err != nil {
 		return Report{}, cannotWrite(path, err)
 	}
 	if err := syncFolder(filepath.Dir(path)); err != nil {
@@ -107,6 +107,15 @@ func Write(ctx context.Context, path string, o Options) (Report, error) {
 	}
 	wrote.Bytes = st.Size()
 	return wrote, nil
+}
+
+// giveName links the file, which unlike a rename never replaces one, and renames where there are no links.
+func giveName(part, path string) error {
+	err := os.Link(part, path)
+	if err == nil || errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Rename(part, path)
 }
 
 func cannotWrite(path string, err error) error {

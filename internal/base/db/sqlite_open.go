@@ -225,7 +225,8 @@ func (b *sqliteBackend) acquire(ctx context.Context, id PracticeID) (*liteStore,
 	b.mu.Unlock()
 
 	b.closeStores(idle)
-	s.failed = b.prepare(ctx, s)
+	// Others wait for this opening too; it does not end with the context of who came first.
+	s.failed = b.prepare(context.WithoutCancel(ctx), s)
 	if s.failed != nil {
 		b.mu.Lock()
 		delete(b.open, id)

@@ -98,3 +98,15 @@ func TestAFileKeyHas64Bytes(t *testing.T) {
 		t.Error("a short key was accepted")
 	}
 }
+
+func BenchmarkPageCipher(b *testing.B) {
+	c, err := newPageCipher(testKey())
+	if err != nil {
+		b.Fatal(err)
+	}
+	page := make([]byte, 4096)
+	b.SetBytes(4096)
+	for b.Loop() {
+		c.crypt(page, 7, true)
+	}
+}
