@@ -33,6 +33,12 @@ type commands struct {
 	Serve    serve     `cmd:"" help:"Serve the practices of a data folder or a PostgreSQL database."`
 	Practice practices `cmd:"" help:"Add and list practices."`
 	User     user      `cmd:"" help:"Add staff."`
+	Import   imports   `cmd:"" help:"Take in data from other systems."`
+	Backup   backups   `cmd:"" help:"Write and verify encrypted backups."`
+	Restore  restore   `cmd:"" help:"Restore a backup into an empty installation, or one practice that holds nothing."`
+	Keys     keyring   `cmd:"" help:"Export, import and recover the keys that the data is sealed with."`
+	Doctor   doctor    `cmd:"" help:"Look for damage in what is stored, and say what to do about it."`
+	Migrate  migrate   `cmd:"" help:"Bring a PostgreSQL database to the schema of this version."`
 	Version  showV     `cmd:"" help:"Print the version."`
 }
 

@@ -66,6 +66,7 @@ func (p place) keyOptions() (keys.Options, error) {
 // who says how people reach the program and sign in. Commands that serve nobody leave it empty.
 type who struct {
 	Demo         bool
+	KeysExist    bool // the keys must be there already, even where there is no data yet
 	RPID, Origin string
 }
 
@@ -75,12 +76,10 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	if err != nil {
 		return nil, err
 	}
+	ko.MayCreate = ko.MayCreate && !w.KeysExist
 	ring, created, err := keys.Open(ko)
 	if err != nil {
 		return nil, err
-	}
-	if created != nil {
-		fmt.Fprintf(out.errs, "A new master key was made: %s\nIts recovery key, to be printed and kept apart from this machine:\n\n    %s\n\n", ko.MasterFile, created.Recovery)
 	}
 	o := db.Options{Keys: ring, Clock: clock.System(), Log: out.log}
 	if p.Database != "" {
@@ -89,11 +88,48 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		o.DataDir = p.Data
 	}
 	d, err := db.Open(ctx, o)
+	if created != nil && err == nil {
+		if err = newKeysFit(ctx, d, ko); err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	if created != nil {
+		out.newMaster(created)
+	}
 	if err != nil {
 		return nil, err
 	}
 	log := audit.New(d)
 	return &ground{ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log)}, nil
+}
+
+// newMaster shows the recovery key of a master key, the only time it can be seen.
+func (o *output) newMaster(c *keys.Created) {
+	fmt.Fprintf(o.errs, "A new master key was made: %s\nIts recovery key, to be printed and kept apart from this machine:\n\n    %s\n\n", c.MasterFile, c.Recovery)
+}
+
+// newKeysFit refuses, and takes back, keys that were made for a database that holds practices already: those have keys
+// elsewhere, and what new ones wrote would be lost with the next start under the right ones.
+func newKeysFit(ctx context.Context, d *db.DB, ko keys.Options) error {
+	there, err := d.Practices(ctx)
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	unmakeKeys(ko)
+	return fhir.Problem("not-found", fmt.Sprintf("The database holds practices, but the key store %s is missing; without it the data cannot be read.", ko.StoreDir),
+		"Name the right one with --keystore and --master-key, or bring it back with `yarrow keys import`.")
+}
+
+// unmakeKeys takes back a master key and a key store that were just made and have sealed nothing.
+func unmakeKeys(ko keys.Options) {
+	if ko.MasterText == "" {
+		_ = os.Remove(ko.MasterFile)
+	}
+	for _, name := range []string{"keys.json", "LOCK"} {
+		_ = os.Remove(filepath.Join(ko.StoreDir, name))
+	}
+	_ = os.Remove(ko.StoreDir) // unless it holds something else
 }
 
 func origins(o string) []string {

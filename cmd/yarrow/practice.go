@@ -12,6 +12,9 @@ import (
 type practices struct {
 	Add  practiceAdd  `cmd:"" help:"Add an empty practice."`
 	List practiceList `cmd:"" help:"List the practices."`
+
+	Suspend practiceSuspend `cmd:"" help:"Let a practice's people read and export, but write nothing."`
+	Resume  practiceResume  `cmd:"" help:"Let a suspended practice work again."`
 }
 
 type practiceAdd struct {
@@ -53,7 +56,9 @@ func (c *practiceList) Run(ctx context.Context, out *output) error {
 }
 
 type user struct {
-	Add userAdd `cmd:"" help:"Add a person to a practice's staff."`
+	Add   userAdd   `cmd:"" help:"Add a person to a practice's staff."`
+	List  userList  `cmd:"" help:"List the staff of a practice."`
+	Reset userReset `cmd:"" help:"Take away a person's password and second factors and print an invitation."`
 }
 
 type userAdd struct {

@@ -53,13 +53,10 @@ func checkSlug(slug string) error {
 
 // AddPractice makes a practice and returns its number. When it was interrupted, the same slug continues it.
 func (a *Auth) AddPractice(ctx context.Context, slug, name string) (db.PracticeID, error) {
-	if err := checkSlug(slug); err != nil {
+	if err := checkPractice(slug, name); err != nil {
 		return 0, err
 	}
 	name = strings.TrimSpace(name)
-	if name == "" || len(name) > 200 {
-		return 0, fhir.Problem("value", "A practice needs a name of at most 200 bytes.", "Give the name people know it by.")
-	}
 	existing, err := a.db.Practices(ctx)
 	if err != nil {
 		return 0, err
@@ -84,6 +81,28 @@ func (a *Auth) AddPractice(ctx context.Context, slug, name string) (db.PracticeI
 	})
 	a.known.forget()
 	return id, err
+}
+
+// AdoptPractice lists a practice whose store came from elsewhere, by a restore, under a slug and a name. Nobody can sign
+// in to it until people are added. An Issue of code "conflict" says that the number or the slug is taken.
+func (a *Auth) AdoptPractice(ctx context.Context, id db.PracticeID, slug, name string) error {
+	if err := checkPractice(slug, name); err != nil {
+		return err
+	}
+	by := SystemScope(id, "adopt practice")
+	e := audit.Event{Action: audit.ActionAdmin, Type: "Practice", ID: slug, Detail: "practice adopted after a restore"}
+	defer a.known.forget()
+	return a.change(ctx, by, e, func(tx *db.Tx) error { return adoptPractice(ctx, tx, id, slug, strings.TrimSpace(name)) })
+}
+
+func checkPractice(slug, name string) error {
+	if err := checkSlug(slug); err != nil {
+		return err
+	}
+	if name = strings.TrimSpace(name); name == "" || len(name) > 200 {
+		return fhir.Problem("value", "A practice needs a name of at most 200 bytes.", "Give the name people know it by.")
+	}
+	return nil
 }
 
 // PracticeBySlug finds a practice; an Issue of code "not-found" when there is none.

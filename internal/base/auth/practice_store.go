@@ -22,6 +22,7 @@ var (
 	nextNumber = db.SQL(`INSERT INTO number_series (practice_id, series, last) VALUES ($1, $2, 1)
 		ON CONFLICT (practice_id, series) DO UPDATE SET last = number_series.last + 1 RETURNING last`)
 	practiceOfSlug      = db.SQL(`SELECT id, state FROM practice WHERE practice_id = $1 AND slug = $2`)
+	practiceTaken       = db.SQL(`SELECT COUNT(*) FROM practice WHERE practice_id = $1 AND (id = $2 OR slug = $3)`)
 	setPracticeState    = db.SQL(`UPDATE practice SET state = $3 WHERE practice_id = $1 AND id = $2`)
 	setPracticeSettings = db.SQL(`UPDATE practice SET idle_s = $3, absolute_s = $4, mfa = $5
 		WHERE practice_id = $1 AND id = $2`)
@@ -65,10 +66,28 @@ func beginPractice(ctx context.Context, tx *db.Tx, slug, name string, existing [
 			return 0, err
 		}
 	}
-	tx.InsertMany(insertPractice, [][]any{{0, id, slug, name, stateMaking,
+	listPractice(tx, id, slug, name, stateMaking)
+	return db.PracticeID(id), nil
+}
+
+func listPractice(tx *db.Tx, id int64, slug, name, state string) {
+	tx.InsertMany(insertPractice, [][]any{{0, id, slug, name, state,
 		int64(DefaultIdle / time.Second), int64(DefaultAbsolute / time.Second), 1, tx.NowMicro()}})
 	tx.InsertMany(insertAccessState, [][]any{{0, id, string(ContractActive), 0, "", 0, tx.NowMicro()}})
-	return db.PracticeID(id), nil
+}
+
+// adoptPractice lists a store that is there already.
+func adoptPractice(ctx context.Context, tx *db.Tx, id db.PracticeID, slug, name string) error {
+	var taken int64
+	err := tx.QueryRow(ctx, practiceTaken, 0, int64(id), slug).Scan(&taken)
+	if err != nil {
+		return err
+	}
+	if taken > 0 {
+		return fhir.Problem("conflict", "There is a practice with this number or short name already.", "Choose another short name; look at `yarrow practice list`.")
+	}
+	listPractice(tx, int64(id), slug, name, stateActive)
+	return nil
 }
 
 func practices(ctx context.Context, tx *db.Tx) ([]Practice, error) {

@@ -68,6 +68,9 @@ func isStorage(err error) bool {
 	return false
 }
 
+// IsDamaged says whether err means that a database file is not what Yarrow wrote.
+func IsDamaged(err error) bool { return isDamaged(err) }
+
 // isDamaged says whether err means that the file is not what SQLite wrote with this key.
 func isDamaged(err error) bool {
 	return errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT)

@@ -39,8 +39,9 @@ type Progress struct {
 type ImportReport struct {
 	Files, Skipped, Failed int // Skipped: taken in before
 	Created, Updated, Same int64
+	Refused                int64 // entries, lines and whole files with an error; each has an issue of severity error
 	ByType                 map[string]int64
-	Issues                 []ImportIssue // the first maxImportIssues
+	Issues                 []ImportIssue // the first maxImportIssues, at most half of them warnings
 	MoreIssues             int           // beyond those
 	Dangling               int64         // references to resources that are not here
 }
@@ -202,12 +203,16 @@ func (run *importRun) progress() {
 	}
 }
 
-// fault files issues under a line of a file.
+// fault files what is wrong with one entry, line or file.
 func (run *importRun) fault(path string, line int, issues ...fhir.Issue) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
+	if fhir.Issues(issues).HasErrors() {
+		run.report.Refused++
+	}
 	for _, i := range issues {
-		if len(run.report.Issues) >= maxImportIssues {
+		n := len(run.report.Issues)
+		if n >= maxImportIssues || i.Severity == "warning" && n >= maxImportIssues/2 {
 			run.report.MoreIssues++
 			continue
 		}

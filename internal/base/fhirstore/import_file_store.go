@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/base/db"
@@ -222,10 +223,14 @@ func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirj
 		return err
 	}
 	for i, e := range b.entries {
-		for _, issue := range e.result.Issues {
-			issue.Path = trimEntry(issue.Path)
-			run.fault(path, lines[i], issue)
+		if e.result.Issues == nil {
+			continue
 		}
+		issues := slices.Clone(e.result.Issues)
+		for j := range issues {
+			issues[j].Path = trimEntry(issues[j].Path)
+		}
+		run.fault(path, lines[i], issues...)
 	}
 	run.wrote(k, b.entries)
 	return nil

@@ -3,6 +3,7 @@ package fhirstore
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/standards/fhir"
@@ -76,9 +77,26 @@ func (s *Store) prepare(n *fhirjson.Node) (*Prepared, error) {
 	}
 	p.labels = labelsOf(n)
 	p.body = splitBody(p.Type, p.ID, n)
+	if limit := s.resourceLimit(); p.body.size() > limit {
+		return nil, fhir.Problem("too-long", fmt.Sprintf("This %s has %.1f MB, and a resource may have %d MB.", p.Type, float64(p.body.size())/(1<<20), limit>>20),
+			"Store large attachments as Binary or as files of their own, or raise the limit for resources.")
+	}
 	p.packed, err = p.body.pack(&s.z)
 	return p, err
 }
+
+// resourceLimit is how many bytes a resource may have: more would not be read back.
+func (s *Store) resourceLimit() int {
+	if s.MaxResource <= 0 {
+		return defaultMaxResource
+	}
+	return min(s.MaxResource, largestResource)
+}
+
+const (
+	defaultMaxResource = 20 << 20
+	largestResource    = maxBody - 1<<20 // id, version and time come on top
+)
 
 // index returns the rows of the resource under a practice's keys, computed once.
 func (p *Prepared) index(k *keys.Practice) *indexed {

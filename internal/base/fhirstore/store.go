@@ -13,6 +13,9 @@ import (
 
 // Store keeps the resources of all practices of one DB. It is safe for concurrent use.
 type Store struct {
+	// MaxResource bounds the bytes of one resource: 0 means 20 MB, and at most 31 MB are possible. Set it before use.
+	MaxResource int
+
 	db    *db.DB
 	log   *audit.Log
 	z     zcodec
