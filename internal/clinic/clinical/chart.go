@@ -216,11 +216,11 @@ type Event struct {
 	ID      string
 	Kind    EventKind
 	When    time.Time
-	Precise bool
+	On      string // When as recorded: "2021" is a year, not a first of January
+	Precise bool   // When has a time of day
 	Title   string
 	Body    string
 	By      string
-	Flag    Flag
 	Note    string // id of a note that can be opened
 }
 

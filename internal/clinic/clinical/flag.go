@@ -25,6 +25,17 @@ const (
 // Critical reports whether someone must be told at once.
 func (f Flag) Critical() bool { return f == CriticalHigh || f == CriticalLow || f == CriticalAbn }
 
+// rank orders flags by how much they matter: critical, out of range, in range.
+func (f Flag) rank() int {
+	switch {
+	case f.Critical():
+		return 2
+	case f != Normal:
+		return 1
+	}
+	return 0
+}
+
 // interpreted maps the code of an interpretation (v3 ObservationInterpretation, which
 // grew out of HL7 table 0078) to a flag. ok is false for codes that say nothing about it.
 func interpreted(code string) (f Flag, ok bool) {

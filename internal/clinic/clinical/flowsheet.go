@@ -121,16 +121,7 @@ func place(cells map[string]Cell, o *observation) {
 
 // worse picks the graver of two flags.
 func worse(a, b Flag) Flag {
-	rank := func(f Flag) int {
-		switch {
-		case f.Critical():
-			return 2
-		case f != Normal:
-			return 1
-		}
-		return 0
-	}
-	if rank(b) > rank(a) {
+	if b.rank() > a.rank() {
 		return b
 	}
 	return a

@@ -130,6 +130,17 @@ func newestOfEach(list []observation) []Result {
 		}
 		out = add(out, at, o)
 	}
+	// Of the same day, what needs attention comes first.
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		if x, y := a.When.Format("2006-01-02"), b.When.Format("2006-01-02"); x != y {
+			return x > y
+		}
+		if x, y := a.Flag.rank(), b.Flag.rank(); x != y {
+			return x > y
+		}
+		return a.Name < b.Name
+	})
 	for i := range out {
 		t := out[i].Trend
 		for a, b := 0, len(t)-1; a < b; a, b = a+1, b-1 {

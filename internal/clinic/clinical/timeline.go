@@ -138,6 +138,7 @@ func readEvent(typ, id string, n *fhirjson.Node, zone *time.Location) (e Event, 
 	default:
 		return e, false
 	}
+	e.On = when
 	e.When, e.Precise, ok = fhir.Moment(when, zone)
 	if e.Title == "" {
 		e.Title = typ

@@ -263,8 +263,10 @@ func (x *index) duplicates(in Demographics) []candidate {
 		pool[i] = true
 	}
 	x.order()
-	for i := range x.word(me.family) {
-		pool[i] = true
+	for _, part := range strings.Fields(me.family + " " + me.given) {
+		for i := range x.word(part) {
+			pool[i] = true
+		}
 	}
 	if phone != "" || number != "" {
 		for i := range x.entries {

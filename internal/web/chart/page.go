@@ -161,6 +161,14 @@ func (x *page) moment(t time.Time, precise bool) string {
 	return d + " " + t.In(x.Zone).Format("15:04")
 }
 
+// clock is the time of day for moments of today, else the moment.
+func (x *page) clock(t time.Time) string {
+	if m, today := t.In(x.Zone), x.Now.In(x.Zone); m.YearDay() == today.YearDay() && m.Year() == today.Year() {
+		return m.Format("15:04")
+	}
+	return x.moment(t, true)
+}
+
 // month writes the month's name in the person's language between two formats.
 func (x *page) month(t time.Time, before, after string) string {
 	names := strings.Fields(x.q.T("date.months"))

@@ -258,3 +258,11 @@ func (x *page) options(group string, values ...string) []ui.Option {
 	}
 	return out
 }
+
+// eventDate keeps the precision an event was recorded with.
+func (x *page) eventDate(e clinical.Event) string {
+	if len(e.On) < 10 {
+		return x.fhirDate(e.On)
+	}
+	return x.date(e.When)
+}

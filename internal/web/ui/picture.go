@@ -113,11 +113,22 @@ func (s Series) plot(date func(time.Time) string) plot {
 		fmt.Fprintf(&b, "%s,%s ", num(s.x(p.At, left, width)), num(y(p.Value)))
 	}
 	out.line = b.String()
-	for i := range 4 {
-		v := lo + (hi-lo)*(float64(i)+.5)/4
-		out.ticks = append(out.ticks, tick{num(y(v)), num(y(v) + 4), strconv.FormatFloat(v, 'g', 3, 64)})
+	step := roundStep((hi - lo) / 4)
+	for v := math.Ceil(lo/step) * step; v <= hi; v += step {
+		out.ticks = append(out.ticks, tick{num(y(v)), num(y(v) + 4), strconv.FormatFloat(v, 'f', max(0, int(math.Ceil(-math.Log10(step)))), 64)})
 	}
 	return out
+}
+
+// roundStep is the step of an axis: 1, 2 or 5 times a power of ten, at least as large as asked.
+func roundStep(v float64) float64 {
+	p := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, m := range []float64{1, 2, 5} {
+		if m*p >= v {
+			return m * p
+		}
+	}
+	return 10 * p
 }
 
 func num(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
