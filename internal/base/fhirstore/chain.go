@@ -86,6 +86,26 @@ func (x *compiler) has(ctx context.Context, c *candidates, p *plan, cl *fhirsear
 	return nil
 }
 
+// list answers _list=id by the entries of a List that the scope may read.
+func (x *compiler) list(ctx context.Context, c *candidates, cl *fhirsearch.Clause) error {
+	var ids []int64
+	for i := range cl.Values {
+		v := &cl.Values[i]
+		id := firstOf(v.RefID, firstOf(v.Code, v.Raw))
+		list, err := x.s.Read(ctx, x.tx, "List", id)
+		if err != nil {
+			return err
+		}
+		for _, ref := range list.references("item") {
+			if ref.RefType == c.typ && ref.RefID != "" {
+				ids = append(ids, x.a.k.id(c.typ, ref.RefID))
+			}
+		}
+	}
+	c.limitIDs(ids)
+	return nil
+}
+
 // references are the reference values of a parameter ("*": of all).
 func (r *Resource) references(param string) []fhirsearch.Value {
 	values, err := fhirsearch.Extract(r.Type, r.Node())

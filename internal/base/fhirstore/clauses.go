@@ -67,6 +67,10 @@ func (x *compiler) clause(ctx context.Context, c *candidates, p *plan, cl *fhirs
 	}
 	sure := false
 	switch cl.Param {
+	case "_list":
+		return x.list(ctx, c, cl)
+	case "_filter", "_query":
+		return fhir.Problem("not-supported", "The search parameter "+cl.Param+" is not supported.", "Write the conditions as search parameters.")
 	case "_id":
 		sure = cl.Modifier == "" && x.ids(c, cl)
 	case "_lastUpdated":

@@ -101,3 +101,26 @@ func TestEveryTypeHasANumber(t *testing.T) {
 		}
 	}
 }
+
+// FuzzBundle takes apart whatever parses: it may refuse, never crash.
+func FuzzBundle(f *testing.F) {
+	f.Add(bundleOf("transaction", post("urn:uuid:obs", obsEntry, "a=b"), request("DELETE", "Patient?x=y", ""), request("GET", "Patient/1", "")))
+	f.Add(bundleOf("batch", `{"resource":[],"request":{"url":"?","method":"PUT"}}`, `7`, `null`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		n, err := fhirjson.Parse(raw, fhirjson.Limits{})
+		if err != nil {
+			return
+		}
+		b, issue := parseBundle(n, len(raw)%2 == 0)
+		if issue != nil {
+			return
+		}
+		a := applier{s: &Store{}, b: b, opt: ApplyOptions{Loose: true, conditions: &conditionCache{}}}
+		for _, e := range b.entries {
+			if e.node != nil {
+				a.rewrite(e)
+			}
+		}
+		a.prepareAll(b.entries)
+	})
+}

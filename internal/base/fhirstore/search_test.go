@@ -243,6 +243,24 @@ func TestOrderAndPages(t *testing.T) {
 	})
 }
 
+func TestListOfResources(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.put(fixtures()...)
+		b.put(`{"resourceType":"List","id":"l","status":"current","mode":"working","entry":[{"item":{"reference":"Patient/ann"}},{"item":{"reference":"Patient/bob"}},{"item":{"reference":"Observation/a1"}}]}`)
+		got, _, err := b.search(system(1), "Patient?_list=l&_sort=_id")
+		if err != nil || strings.Join(got, " ") != "ann bob" {
+			t.Errorf("%v %v", got, err)
+		}
+		if _, _, err := b.search(system(1), "Patient?_list=none"); code(err) != "not-found" {
+			t.Errorf("a list that is not there: %v", err)
+		}
+		biller := auth.AsStaff(1, 3, "Biller", "", auth.Biller)
+		if _, _, err := b.search(biller, "Patient?_list=l"); code(err) != "forbidden" {
+			t.Errorf("a list the biller may not read: %v", err)
+		}
+	})
+}
+
 func TestIncludes(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		b.put(fixtures()...)
