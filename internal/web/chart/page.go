@@ -21,6 +21,7 @@ import (
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -210,7 +211,7 @@ func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page
 		return nil, err
 	}
 	x := &page{q: q, Base: q.URL("patients", id), Patient: id, Tab: t, Chart: c, Zone: prof.Zone, Now: q.Now(), Drafts: drafts}
-	if x.Open, err = s.open(q, w.KeepOpen(id), id); err != nil {
+	if x.Open, err = desk.Tabs(q.Context(), q, s.Patients, w.KeepOpen(id), id); err != nil {
 		return nil, err
 	}
 	for i := range drafts {
@@ -224,21 +225,6 @@ func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page
 	w.See(audit.Event{Action: audit.ActionRead, Type: "Patient", ID: id, Version: c.Patient.Version, Patient: "Patient/" + id,
 		Categories: append([]string{"demographics", "problems", "medications", "allergies", "vitals"}, seen...)})
 	return x, nil
-}
-
-// open gives the tabs of the charts open in this browser.
-func (s *Screens) open(q *ui.Request, ids []string, current string) ([]ui.OpenChart, error) {
-	known, err := s.Patients.Get(q.Context(), q.Staff, ids...)
-	if err != nil {
-		return nil, err
-	}
-	var out []ui.OpenChart
-	for _, id := range ids {
-		if h, ok := known[id]; ok {
-			out = append(out, ui.OpenChart{ID: id, Label: h.Name.Tab(), Path: q.URL("patients", id), Current: id == current})
-		}
-	}
-	return out, nil
 }
 
 // samePatient refuses a form that was filled in for another patient than its address names.
