@@ -143,16 +143,22 @@ func (a *applier) batch(ctx context.Context) (*BundleResult, error) {
 			good = append(good, e)
 		}
 	}
-	if a.unique(good) == nil && a.write(ctx, good) == nil {
-		return a.result(), nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if a.unique(good) == nil {
+		err := a.write(ctx, good)
+		if err == nil {
+			return a.result(), nil
+		}
+		if ctx.Err() != nil || outage(err) {
+			return nil, err
+		}
 	}
 	within := a.opt.within
 	a.opt.within = nil
 	for _, e := range good {
 		if err := a.together(ctx, []*entry{e}); err != nil {
+			if ctx.Err() != nil || outage(err) {
+				return nil, err
+			}
 			e.refuse(issuesFrom(err))
 		}
 	}
@@ -162,6 +168,12 @@ func (a *applier) batch(ctx context.Context) (*BundleResult, error) {
 		}
 	}
 	return a.result(), nil
+}
+
+// outage says whether err comes from the disk or the database, so that no entry is at fault and the next would fail too.
+func outage(err error) bool {
+	var issue *fhir.Issue
+	return errors.As(err, &issue) && (issue.Code == "no-store" || issue.Code == "transient" || issue.Code == "exception")
 }
 
 // issuesFrom is any error as issues.

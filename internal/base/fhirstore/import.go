@@ -66,7 +66,7 @@ func (im *Importer) Run(ctx context.Context, paths ...string) (*ImportReport, er
 	if err != nil {
 		return nil, err
 	}
-	run := &importRun{im: im, files: len(files), conditions: &conditionCache{}, refs: map[int64]bool{}, written: map[int64]bool{},
+	run := &importRun{im: im, files: len(files), named: paths, conditions: &conditionCache{}, refs: map[int64]bool{}, written: map[int64]bool{},
 		report: ImportReport{Files: len(files), ByType: map[string]int64{}}}
 	split := 0
 	for split < len(files) && goesFirst(files[split]) {
@@ -91,7 +91,8 @@ func importFiles(paths []string) ([]string, error) {
 				return fhir.Problem("not-found", "A file to import cannot be read.", "Check that it exists and that you may read it.").Because(err)
 			}
 			name := strings.ToLower(strings.TrimSuffix(path, ".gz"))
-			if d.Type().IsRegular() && (path == p || strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".ndjson")) {
+			named := path == p && !d.IsDir() // of a link that was named, what it leads to
+			if named || d.Type().IsRegular() && (strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".ndjson")) {
 				out = append(out, path)
 			}
 			return nil
@@ -127,6 +128,7 @@ func goesFirst(path string) bool {
 type importRun struct {
 	im         *Importer
 	files      int
+	named      []string // files asked for by name; others were found in folders
 	conditions *conditionCache
 
 	mu      sync.Mutex
@@ -181,7 +183,7 @@ func (run *importRun) file(ctx context.Context, path string) error {
 		return err
 	case errors.As(err, &issues):
 		run.fault(path, 0, issues...)
-	case errors.As(err, &issue):
+	case errors.As(err, &issue) && !outage(err):
 		run.fault(path, 0, *issue)
 	default:
 		return err

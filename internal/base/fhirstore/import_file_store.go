@@ -31,6 +31,24 @@ type fileMark struct {
 	sum     string
 	entries int64
 	done    bool
+	holes   bool // something before was refused: the next run begins there again
+}
+
+// identify gives a resource without id one that is the same in every run over the same file.
+func (m fileMark) identify(n *fhirjson.Node, at int) {
+	if n.Kind() != fhirjson.Object || n.Get("id") != nil || n.Get("resourceType") == nil {
+		return
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%d", m.sum, at))
+	u := [16]byte(sum[:16])
+	u[6] = u[6]&0x0f | 0x80 // RFC 9562 version 8
+	u[8] = u[8]&0x3f | 0x80
+	n.Set("id", fhirjson.NewString(uuidText(u)))
+}
+
+// refused says whether an entry was.
+func (b *bundle) refused() bool {
+	return slices.ContainsFunc(b.entries, func(e *entry) bool { return e.result.Issues.HasErrors() })
 }
 
 func (run *importRun) mark(ctx context.Context, data []byte) (m fileMark, k keyspace, err error) {
@@ -49,7 +67,7 @@ func (run *importRun) mark(ctx context.Context, data []byte) (m fileMark, k keys
 	return m, k, err
 }
 
-// commit records in the writing transaction how far the file is.
+// commit records in the writing transaction how far the file is. A file is done when all of it was accepted.
 func (m fileMark) commit(ctx context.Context, tx *db.Tx, entries int64, done bool) error {
 	flag := int64(0)
 	if done {
@@ -75,7 +93,13 @@ func (run *importRun) take(ctx context.Context, path string) error {
 		run.report.Skipped++
 		return nil
 	}
-	if isLines(data) {
+	if !slices.Contains(run.named, path) && foreign(data) {
+		w := fhir.Problem("informational", "This file of the folder holds no FHIR resources and was left out.", "Name the file itself if it should be imported.")
+		w.Severity = "warning"
+		run.fault(path, 0, *w)
+		return nil
+	}
+	if isLines(path, data) {
 		return run.lines(ctx, path, data, m, k)
 	}
 	n, err := fhirjson.Parse(data, fhirjson.Limits{Bytes: len(data)})
@@ -83,14 +107,21 @@ func (run *importRun) take(ctx context.Context, path string) error {
 		return fhir.Issues{*fhir.SyntaxIssue(err)}
 	}
 	if n.Get("resourceType").Text() != "Bundle" {
-		return run.resources(ctx, path, []*fhirjson.Node{n}, []int{1}, m, k, 1, true)
+		m.identify(n, 1)
+		return run.resources(ctx, path, []*fhirjson.Node{n}, []int{1}, &m, k, 1, true)
+	}
+	items := n.Get("entry").Items()
+	for i := range items {
+		m.identify(items[i].Get("resource"), i)
 	}
 	b, issue := parseBundle(n, true)
 	if issue != nil {
 		return fhir.Issues{*issue}
 	}
 	result, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
-		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error { return m.commit(ctx, tx, int64(len(b.entries)), true) }})
+		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error {
+			return m.commit(ctx, tx, int64(len(b.entries)), !b.refused())
+		}})
 	if err != nil {
 		return run.placed(err, data, n)
 	}
@@ -141,7 +172,10 @@ func (run *importRun) read(path string) ([]byte, error) {
 	in := bufio.NewReader(f)
 	var r io.Reader = in
 	head, _ := in.Peek(2)
-	if bytes.Equal(head, []byte{0x1f, 0x8b}) {
+	if strings.HasSuffix(strings.ToLower(path), ".gz") && len(head) == 2 && !bytes.Equal(head, gzipMagic) && !bytes.ContainsAny(head[:1], "{ \t\r\n\xef") {
+		return nil, fhir.Problem("structure", "The name ends in .gz, but this is not a gzip file.", "Get the file again from its source.")
+	}
+	if bytes.Equal(head, gzipMagic) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, fhir.Problem("structure", "The gzip file is damaged.", "Get the file again from its source.").Because(err)
@@ -162,8 +196,28 @@ func (run *importRun) read(path string) ([]byte, error) {
 	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
 }
 
-// isLines tells NDJSON from one JSON document: its first line is a complete object and more follows.
-func isLines(data []byte) bool {
+// foreign says that data is JSON about something else, such as the log or the manifest that lies beside an export:
+// its document, or the first of its lines, is an object without resourceType.
+func foreign(data []byte) bool {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(data), []byte("\n"))
+	if bytes.Contains(line, []byte(`"resourceType"`)) {
+		return false
+	}
+	n, err := fhirjson.Parse(line, fhirjson.Limits{Bytes: len(data)})
+	if err != nil && !bytes.Contains(data, []byte(`"resourceType"`)) {
+		n, err = fhirjson.Parse(data, fhirjson.Limits{Bytes: len(data)})
+	}
+	return err == nil && n.Kind() == fhirjson.Object && n.Get("resourceType") == nil
+}
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// isLines tells NDJSON from one JSON document: its name says so, or its first line is a complete object and more
+// follows.
+func isLines(path string, data []byte) bool {
+	if strings.HasSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".ndjson") {
+		return true
+	}
 	line, rest, ok := bytes.Cut(bytes.TrimSpace(data), []byte("\n"))
 	if !ok || len(bytes.TrimSpace(rest)) == 0 {
 		return false
@@ -190,21 +244,23 @@ func (run *importRun) lines(ctx context.Context, path string, data []byte, m fil
 			issue := fhir.SyntaxIssue(err)
 			issue.Line = 0
 			run.fault(path, at, *issue)
+			m.holes = true
 		} else {
+			m.identify(n, at)
 			nodes, numbers = append(nodes, n), append(numbers, at)
 		}
 		if len(nodes) == linesPerCommit {
-			if err := run.resources(ctx, path, nodes, numbers, m, k, int64(at), false); err != nil {
+			if err := run.resources(ctx, path, nodes, numbers, &m, k, int64(at), false); err != nil {
 				return err
 			}
 			nodes, numbers = nil, nil
 		}
 	}
-	return run.resources(ctx, path, nodes, numbers, m, k, int64(at), true)
+	return run.resources(ctx, path, nodes, numbers, &m, k, int64(at), true)
 }
 
 // resources imports resources that stand alone, each on its own merits, with their progress in the file.
-func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirjson.Node, lines []int, m fileMark, k keyspace, upTo int64, last bool) error {
+func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirjson.Node, lines []int, m *fileMark, k keyspace, upTo int64, last bool) error {
 	b := &bundle{kind: "batch", targets: map[string]string{}}
 	for i, n := range nodes {
 		e := &entry{index: i, node: n, typ: n.Get("resourceType").Text(), id: n.Get("id").Text(), method: "PUT"}
@@ -218,10 +274,16 @@ func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirj
 	}
 	b.assign(true)
 	_, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
-		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error { return m.commit(ctx, tx, upTo, last) }})
+		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error {
+			if m.holes || b.refused() {
+				return nil
+			}
+			return m.commit(ctx, tx, upTo, last)
+		}})
 	if err != nil {
 		return err
 	}
+	m.holes = m.holes || b.refused()
 	for i, e := range b.entries {
 		if e.result.Issues == nil {
 			continue

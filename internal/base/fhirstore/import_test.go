@@ -45,16 +45,17 @@ func TestImportOfOurOwnFiles(t *testing.T) {
 		write(t, dir, "lines.ndjson", "{\"resourceType\":\"Patient\",\"id\":\"l1\"}\n\n{\"resourceType\":\"Task\",\"id\":\"l2\",\"status\":\"draft\",\"intent\":\"order\",\"for\":{\"reference\":\"Patient/l1\"},\"owner\":{\"reference\":\"Practitioner/nobody\"}}\n")
 		write(t, dir, "single.json", "\ufeff{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"O\"}")
 		write(t, dir, "notes.txt", "not ours")
+		write(t, dir, "log.ndjson", "{\"eventId\":\"kickoff\"}\n{\"eventId\":\"done\"}\n")
 		var seen []Progress
 		im := Importer{Store: b.Store, Scope: system(1), Progress: func(p Progress) { seen = append(seen, p) }}
 		r, err := im.Run(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Files != 5 || r.Failed != 0 || r.Created != 7 || r.Dangling != 1 || len(r.Issues) != 1 {
+		if r.Files != 6 || r.Failed != 0 || r.Created != 7 || r.Dangling != 1 || r.Refused != 0 || len(r.Issues) != 2 {
 			t.Errorf("%+v", r)
 		}
-		if last := seen[len(seen)-1]; last.FilesDone != 5 || last.Resources != 7 {
+		if last := seen[len(seen)-1]; last.FilesDone != 6 || last.Resources != 7 {
 			t.Errorf("progress %+v", last)
 		}
 		b.view(system(1), func(ctx context.Context, tx *db.Tx) error {
@@ -181,4 +182,26 @@ func TestImportGoesOn(t *testing.T) {
 			t.Errorf("%+v %v", r, err)
 		}
 	})
+}
+
+// TestImportDoesNotForgetRefusals: a file with a refused line is not done, and taking it in again writes nothing
+// twice, not even what has no id.
+func TestImportDoesNotForgetRefusals(t *testing.T) {
+	good := `{"resourceType":"Patient","active":true}`
+	for name, text := range map[string]string{
+		"lines.ndjson": good + "\n" + `{"resourceType":"Patient","birthDate":"soon"}` + "\n" + good + "\n",
+		"batch.json":   string(bundleOf("batch", post("urn:uuid:p", good, ""), post("urn:uuid:o", `{"resourceType":"Patient","birthDate":"soon"}`, ""), post("urn:uuid:q", good, ""))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, b *bench) {
+				path := write(t, t.TempDir(), name, text)
+				im := Importer{Store: b.Store, Scope: system(1)}
+				first := must(t)(im.run(t.Context(), path))
+				again := must(t)(im.run(t.Context(), path))
+				if first.Created != 2 || first.Refused != 1 || again.Skipped != 0 || again.Created != 0 || again.Same != 2 || again.Refused != 1 {
+					t.Errorf("first %+v\nagain %+v", first, again)
+				}
+			})
+		})
+	}
 }
