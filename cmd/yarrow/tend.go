@@ -26,7 +26,7 @@ func (h *house) tend(ctx context.Context) error {
 			if err != nil && ctx.Err() == nil {
 				h.log.Warn("the list of practices cannot be read", "error", err)
 			}
-			round = append(all, db.System)
+			round = all
 		}
 		n := min(atOnce, len(round))
 		for _, p := range round[:n] {

@@ -52,6 +52,10 @@ type demoFile struct {
 		Password string   `json:"password"`
 		TOTP     string   `json:"totp"`
 	} `json:"staff"`
+	Patients []struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"patients"`
 }
 
 func (r *running) Write(p []byte) (int, error) {
