@@ -2,8 +2,9 @@
 const $ = <T extends Element>(s: string) => document.querySelector<T>(s);
 const pal = $<HTMLDialogElement>("#pal");
 const q = $<HTMLInputElement>("#palq");
+const list = $<HTMLElement>("#pallist");
 const options = () => [...document.querySelectorAll<HTMLElement>("#pallist [role=option]")];
-let at = 0;
+let at = 0, timer = 0, asked: string | null = null, wanted = false, under: AbortController | null = null;
 
 function mark(i: number) {
   const o = options();
@@ -14,37 +15,48 @@ function mark(i: number) {
   q?.setAttribute("aria-activedescendant", o[at].id);
 }
 
+// What is typed goes to the server by POST, so that no name stands in an address. A newer question cancels an older one.
+async function ask() {
+  if (!q?.form || !list) return;
+  under?.abort();
+  under = new AbortController();
+  const text = q.value;
+  try {
+    const r = await fetch(q.form.action, { method: "POST", body: new URLSearchParams(new FormData(q.form) as never), headers: { "HX-Request": "true" }, signal: under.signal });
+    const to = r.headers.get("HX-Redirect");
+    if (to) { location.href = to; return; }
+    list.innerHTML = await r.text();
+    asked = text;
+    mark(0);
+    // Enter acts on what was typed, not on the list of a moment ago: it waited for this answer.
+    if (wanted && asked === q.value) { wanted = false; options()[at]?.click(); }
+  } catch (e) {
+    if ((e as Error).name !== "AbortError") list.textContent = list.dataset.failed ?? "";
+  }
+}
+
 export function openPalette(text = "") {
   if (!pal || !q || pal.open) return;
   pal.showModal();
   q.value = text;
   q.focus();
-  q.dispatchEvent(new Event("input", { bubbles: true }));
-  mark(0);
+  wanted = false;
+  void ask();
 }
 
 document.addEventListener("click", (e) => {
   const t = e.target as HTMLElement;
   if (t.closest("[data-palette]")) { e.preventDefault(); openPalette(); }
   const run = t.closest<HTMLElement>("[data-run]");
-  if (run) { e.preventDefault(); document.querySelector<HTMLElement>(`#cmds [data-cmd="${CSS.escape(run.dataset.run!)}"]`)?.click(); }
+  if (run) { e.preventDefault(); $<HTMLElement>(`#cmds [data-cmd="${CSS.escape(run.dataset.run!)}"]`)?.click(); }
   if (t === pal) pal?.close();
 });
+q?.addEventListener("input", () => { wanted = false; clearTimeout(timer); timer = window.setTimeout(() => void ask(), 90); });
 q?.addEventListener("keydown", (e) => {
   if (e.key === "ArrowDown") { e.preventDefault(); mark(at + 1); }
   else if (e.key === "ArrowUp") { e.preventDefault(); mark(at - 1); }
-  else if (e.key === "Enter") { e.preventDefault(); pick(); }
+  else if (e.key === "Enter") {
+    e.preventDefault();
+    if (asked === q.value) options()[at]?.click(); else wanted = true;
+  }
 });
-
-// Enter must act on what was typed, not on the list of a moment ago: while an answer is under way, the choice waits for it.
-let asked = "", wanted = false;
-const fresh = () => asked === q?.value;
-function pick() { if (fresh()) options()[at]?.click(); else wanted = true; }
-document.addEventListener("htmx:after:swap", () => {
-  const list = $<HTMLElement>("#pallist");
-  if (!list || !pal?.open) return;
-  asked = list.querySelector<HTMLElement>("[data-asked]")?.dataset.asked ?? q?.value ?? "";
-  mark(0);
-  if (wanted && fresh()) { wanted = false; pick(); }
-});
-q?.addEventListener("input", () => { wanted = false; });

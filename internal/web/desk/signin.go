@@ -19,7 +19,11 @@ type gate struct {
 }
 
 func (d *Desk) signInPage(w *ui.Reply, q *ui.Request) error {
-	if _, _, err := d.auth.Peek(q.Context(), q.Slug(), q.Token()); err == nil {
+	switch _, state, err := d.auth.Peek(q.Context(), q.Slug(), q.Token()); {
+	case state.Locked:
+		w.Redirect(q.URL("unlock"))
+		return nil
+	case err == nil:
 		w.Redirect(q.Back(q.Query("to")))
 		return nil
 	}
@@ -84,11 +88,12 @@ func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
 
 func (d *Desk) unlockPage(w *ui.Reply, q *ui.Request) error {
 	_, state, err := d.auth.Peek(q.Context(), q.Slug(), q.Token())
-	if err == nil {
+	switch {
+	case state.Locked:
+	case err == nil:
 		w.Redirect(q.Back(q.Query("to")))
 		return nil
-	}
-	if !state.Locked {
+	default:
 		w.Redirect(q.URL("sign-in"))
 		return nil
 	}
@@ -100,8 +105,8 @@ func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
 		Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
 	var i *fhir.Issue
 	if errors.As(err, &i) && (i.Code == "login" || i.Code == "throttled") {
-		_, state, perr := d.auth.Peek(q.Context(), q.Slug(), q.Token())
-		if perr != nil && !state.Locked {
+		_, state, _ := d.auth.Peek(q.Context(), q.Slug(), q.Token())
+		if !state.Locked {
 			w.Redirect(q.URL("sign-in"))
 			return nil
 		}

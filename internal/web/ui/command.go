@@ -118,11 +118,11 @@ type paletteGroup struct {
 
 // find answers what was typed into the palette. It comes by POST, so that names do not stand in addresses and logs.
 func (r *Router) find(w *Reply, q *Request) error {
-	groups, text, err := r.lookUp(q)
+	groups, _, err := r.lookUp(q)
 	if err != nil {
 		return err
 	}
-	return w.HTML(http.StatusOK, PaletteList(q, text, groups))
+	return w.HTML(http.StatusOK, PaletteList(q, groups))
 }
 
 // findPage is the palette for a browser without scripts: the search box is a link to it.

@@ -141,21 +141,14 @@ func limit(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
-func (s Series) join(f func(Point) string) string {
+func (s Series) join(f func(Point) string) string { return s.joinWith(",", f) }
+
+func (s Series) joinWith(by string, f func(Point) string) string {
 	out := make([]string, len(s.Points))
 	for i, p := range s.Points {
 		out[i] = f(p)
 	}
-	return strings.Join(out, ",")
-}
-
-// decimals is how many digits the last value was reported with.
-func (s Series) decimals() string {
-	text := s.Points[len(s.Points)-1].Text
-	if i := strings.IndexByte(text, '.'); i >= 0 {
-		return strconv.Itoa(len(text) - i - 1)
-	}
-	return "0"
+	return strings.Join(out, by)
 }
 
 // Say describes the series in words, for those who do not see the picture.

@@ -1,0 +1,154 @@
+package desk_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	cdprt "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"yarrow.health/internal/base/db/dbtest"
+)
+
+// window is a browser on the front desk that notes everything the page complains about.
+type window struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu       sync.Mutex
+	problems []string
+}
+
+func look(t *testing.T, f *front) *window {
+	t.Helper()
+	srv := httptest.NewServer(f.router)
+	t.Cleanup(srv.Close)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	ctx, done := context.WithTimeout(ctx, 90*time.Second)
+	t.Cleanup(done)
+	w := &window{t: t, ctx: ctx, base: strings.Replace(srv.URL, "127.0.0.1", "localhost", 1) + "/millrace"}
+	chromedp.ListenTarget(ctx, func(ev any) {
+		switch ev := ev.(type) {
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == log.LevelError && !strings.Contains(ev.Entry.Text, "status of 4") {
+				w.complain(ev.Entry.Text)
+			}
+		case *cdprt.EventExceptionThrown:
+			w.complain(ev.ExceptionDetails.Error())
+		}
+	})
+	w.do(log.Enable(), network.Enable())
+	return w
+}
+
+func (w *window) complain(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = append(w.problems, s)
+}
+
+func (w *window) do(a ...chromedp.Action) {
+	w.t.Helper()
+	if err := chromedp.Run(w.ctx, a...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// signIn gives the window a session.
+func (w *window) signIn(token string) {
+	w.t.Helper()
+	w.do(network.SetCookie("yarrow-session-millrace", token).WithURL(w.base).WithHTTPOnly(true))
+}
+
+func (w *window) size(width, height int64, theme string) {
+	w.t.Helper()
+	w.do(emulation.SetDeviceMetricsOverride(width, height, 1, width < 500),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+}
+
+// picture keeps a screenshot for people, when YARROW_ARTEFACTS names a folder, and checks that the page does not scroll sideways.
+func (w *window) picture(name string) {
+	w.t.Helper()
+	var overflow int
+	var b []byte
+	w.do(chromedp.Sleep(150*time.Millisecond), chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &overflow),
+		chromedp.ActionFunc(func(ctx context.Context) (err error) {
+			b, err = page.CaptureScreenshot().Do(ctx)
+			return err
+		}))
+	if overflow > 0 {
+		w.t.Errorf("%s: the page is %d px wider than the window", name, overflow)
+	}
+	if dir := os.Getenv("YARROW_ARTEFACTS"); dir != "" {
+		if err := os.MkdirAll(filepath.Join(dir, "desk"), 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "desk", name+".png"), b, 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.problems {
+		w.t.Errorf("%s: the page complains: %s", name, p)
+	}
+	w.problems = nil
+}
+
+func TestDeskInABrowser(t *testing.T) {
+	f := open(t, dbtest.SQLite(t, nil))
+	ids := f.day(t)
+	w := look(t, f)
+	for _, theme := range []string{"light", "dark"} {
+		w.size(1440, 900, theme)
+		w.do(network.ClearBrowserCookies(), chromedp.Navigate(w.base+"/sign-in"))
+		w.picture("sign-in-" + theme)
+		w.signIn(f.tokens["quill"])
+		w.do(chromedp.Navigate(w.base + "/schedule"))
+		w.picture("schedule-" + theme)
+		w.do(chromedp.Navigate(w.base + "/schedule?open=" + ids[0]))
+		w.picture("schedule-detail-" + theme)
+		w.do(chromedp.Navigate(w.base+"/patients"), chromedp.KeyEvent("k", chromedp.KeyModifiers(2)), chromedp.Poll(`document.querySelector("#pallist [role=option]")`, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+		w.picture("palette-" + theme)
+		w.do(chromedp.Navigate(w.base + "/patients"))
+		w.picture("patients-" + theme)
+		w.do(chromedp.Navigate(w.base + "/patients/new"))
+		w.picture("register-" + theme)
+		w.do(chromedp.Navigate(w.base + "/account/security"))
+		w.picture("account-" + theme)
+		w.do(chromedp.Navigate(w.base + "/patients/p0"))
+		w.picture("chart-" + theme)
+		w.do(chromedp.Navigate(w.base + "/components"))
+		w.picture("components-" + theme)
+		w.do(chromedp.Navigate(w.base + "/keys"))
+		w.picture("keys-" + theme)
+		w.do(chromedp.Navigate(w.base + "/schedule/new"))
+		w.picture("book-" + theme)
+	}
+	w.size(390, 844, "light")
+	for _, p := range []string{"schedule", "schedule?open=" + ids[0], "patients", "patients/new", "account/security", "patients/p0", "components"} {
+		w.do(chromedp.Navigate(w.base + "/" + p))
+		name, _, _ := strings.Cut(strings.ReplaceAll(p, "/", "-"), "?")
+		if strings.Contains(p, "?") {
+			name += "-detail"
+		}
+		w.picture("phone-" + name)
+	}
+	w.do(network.ClearBrowserCookies(), chromedp.Navigate(w.base+"/sign-in"))
+	w.picture("phone-sign-in")
+}
