@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
@@ -116,16 +117,22 @@ type backupJSON struct {
 }
 
 type storeJSON struct {
-	Practice int64            `json:"practice"` // 0: sign-ins and practices
-	Rows     map[string]int64 `json:"rows"`
+	Practice int64       `json:"practice"` // 0: sign-ins and practices
+	Tables   []tableJSON `json:"tables"`
+}
+
+type tableJSON struct {
+	Name   string `json:"name"`
+	Rows   int64  `json:"rows"`
+	SHA256 string `json:"sha256"`
 }
 
 func reportJSON(r backup.Report) backupJSON {
 	j := backupJSON{Created: r.Created, Bytes: r.Bytes, Rows: r.Rows(), Stores: []storeJSON{}}
 	for _, s := range r.Stores {
-		t := storeJSON{Practice: int64(s.Practice), Rows: map[string]int64{}}
+		t := storeJSON{Practice: int64(s.Practice)}
 		for _, x := range s.Tables {
-			t.Rows[x.Name] = x.Rows
+			t.Tables = append(t.Tables, tableJSON{x.Name, x.Rows, hex.EncodeToString(x.Hash)})
 		}
 		j.Stores = append(j.Stores, t)
 	}

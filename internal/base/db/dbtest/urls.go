@@ -1,0 +1,60 @@
+package dbtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"yarrow.health/internal/base/db"
+)
+
+// URLs lead the roles of one PostgreSQL database to it.
+type URLs struct{ App, Owner, Super string }
+
+// Migrated gives the test a database with this binary's schema and no rows, for programs that open it themselves. A
+// test that changes what schema_version says uses Empty instead.
+func Migrated(t testing.TB) URLs {
+	t.Helper()
+	c, err := theCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.urls(c.claim(t, nil))
+}
+
+var emptyNumber atomic.Int64
+
+// Empty makes a database with nothing in it, as an operator hands it to `yarrow migrate`. It is dropped when the test
+// ends. The app role exists already when any test of this machine has migrated a database.
+func Empty(t testing.TB) URLs {
+	t.Helper()
+	c, err := theCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("yarrow_empty_%d_%d", os.Getpid(), emptyNumber.Add(1))
+	ctx := context.Background()
+	if err := c.super(func(conn *pgx.Conn) error {
+		if err := dropDatabase(ctx, conn, name); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" OWNER "+owner)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.super(func(conn *pgx.Conn) error { return dropDatabase(ctx, conn, name) }); err != nil {
+			t.Errorf("dropping the test's database: %v", err)
+		}
+	})
+	return c.urls(name)
+}
+
+func (c *cluster) urls(name string) URLs {
+	return URLs{App: c.url(db.DefaultAppRole, name), Owner: c.url(owner, name), Super: c.url(superuser, name)}
+}
