@@ -31,7 +31,9 @@ func (b *bench) check(repair bool) *CheckReport {
 
 func TestDoctorRepairsTheIndex(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
-		b.put(fixtures()...)
+		// The first write reserves row numbers, from which the others get 2, 3 …
+		b.put(fixtures()[0])
+		b.put(fixtures()[1:]...)
 		b.put(fixtures()[4]) // a second version
 		b.do(func(ctx context.Context, tx *db.Tx) error { return b.Delete(ctx, tx, "Observation", "a5", 0) })
 		if r := b.check(false); !r.Sound() || r.Resources != len(fixtures()) || r.Versions != 2 {
@@ -79,7 +81,8 @@ func TestDoctorRepairsTheIndex(t *testing.T) {
 // the body is bound to.
 func TestChangedByteIsNeverServed(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
-		b.put(`{"resourceType":"Patient","id":"ann","name":[{"family":"Ash"}]}`, `{"resourceType":"Patient","id":"bob","name":[{"family":"Birch"}]}`)
+		b.put(`{"resourceType":"Patient","id":"ann","name":[{"family":"Ash"}]}`)
+		b.put(`{"resourceType":"Patient","id":"bob","name":[{"family":"Birch"}]}`)
 		b.put(`{"resourceType":"Patient","id":"ann","name":[{"family":"Asher"}]}`)
 		body := func(rid int64) (sealed []byte) {
 			b.view(system(1), func(ctx context.Context, tx *db.Tx) error {

@@ -21,6 +21,7 @@ type Store struct {
 	z     zcodec
 	cache bodyCache
 	bells bells
+	rows  rowNumbers
 }
 
 // New returns the store over d. Every write is recorded in log, in the transaction of the write.

@@ -3,8 +3,8 @@ package fhirstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
-	"time"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -92,9 +92,6 @@ func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode aud
 			return nil, err
 		}
 	}
-	if err := w.take(ctx, int64(len(changes))); err != nil {
-		return nil, err
-	}
 	if err := w.load(ctx, changes); err != nil {
 		return nil, err
 	}
@@ -105,7 +102,9 @@ func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode aud
 			return nil, err
 		}
 	}
-	w.flush()
+	if err := w.flush(ctx); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
@@ -117,12 +116,23 @@ type writer struct {
 	author int64
 	mode   auditMode
 
-	rid, seq int64 // last used
-	current  map[int64]*stored
+	current map[int64]*stored
 
-	resources, history, hashes, spans [][]any
-	events                            []audit.Event
-	batches                           map[string]*audit.Event
+	versions               []*version
+	history, hashes, spans [][]any
+	events                 []audit.Event
+	batches                map[string]*audit.Event
+}
+
+// version is a new version that still lacks its sequence number.
+type version struct {
+	bodyRow
+	rid    int64
+	isNew  bool
+	x      *indexed
+	packed []byte
+	p      *Prepared // nil for a deletion
+	out    *Resource
 }
 
 // stored is the current row of a resource that is about to change.
@@ -133,11 +143,9 @@ type stored struct {
 }
 
 var (
-	takeNumbers = db.SQL(`UPDATE fhir_counter SET rid = rid + $2,
-		seq = CASE WHEN seq < $3 THEN $3 ELSE seq END + $2 WHERE practice_id = $1 RETURNING rid, seq`)
-	firstNumbers = db.SQL(`INSERT INTO fhir_counter (practice_id, rid, seq) VALUES ($1, 0, 0) ON CONFLICT (practice_id) DO NOTHING`)
-
-	selectStored = db.SQL(`SELECT ` + rowColumns + `, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`)
+	// FOR UPDATE has two writers of one resource wait for each other, in one order. SQLite has one writer.
+	selectStored = db.SQLPair(`SELECT `+rowColumns+`, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`,
+		`SELECT `+rowColumns+`, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2} ORDER BY r.rid FOR UPDATE`)
 
 	insertResource = db.InsertInto("resource", "practice_id", "rid", "idh", "version", "seq", "date", "span", "facet",
 		"patient", "encounter", "author", "labels", "type", "deleted", "idx_keys", "body")
@@ -152,24 +160,7 @@ var (
 	deleteSpan = db.SQL(`DELETE FROM rkey WHERE practice_id = $1 AND p = $2 AND lo = $3 AND hi = $4 AND rid = $5`)
 )
 
-// take reserves n rids and n seqs. The counter row is locked until the commit, so on PostgreSQL, too, the
-// writers of a practice commit in the order of their seqs and see each other's rows.
-func (w *writer) take(ctx context.Context, n int64) error {
-	scan := func() error {
-		return w.tx.QueryRow(ctx, takeNumbers, int64(w.tx.Practice()), n, w.tx.NowMicro()).Scan(&w.rid, &w.seq)
-	}
-	err := scan()
-	if err == db.ErrNoRows {
-		if _, err = w.tx.Exec(ctx, firstNumbers, int64(w.tx.Practice())); err == nil {
-			err = scan()
-		}
-	}
-	w.rid -= n
-	w.seq -= n
-	return err
-}
-
-// load reads the rows of the resources that may already exist.
+// load reads the rows of the resources that may already exist, and on PostgreSQL holds them.
 func (w *writer) load(ctx context.Context, changes []change) error {
 	w.current = map[int64]*stored{}
 	var ids []int64
@@ -178,6 +169,26 @@ func (w *writer) load(ctx context.Context, changes []change) error {
 			ids = append(ids, w.a.k.id(c.typ, c.id))
 		}
 	}
+	if err := w.loadIDs(ctx, ids); err != nil || w.tx.Engine() == db.SQLite {
+		return err
+	}
+	// A row that is not there cannot be held: whoever would write the same id waits on a slot instead.
+	var missing, slots []int64
+	for _, id := range ids {
+		if w.current[id] == nil {
+			missing, slots = append(missing, id), append(slots, id&1023)
+		}
+	}
+	slices.Sort(slots)
+	for _, slot := range slices.Compact(slots) {
+		if err := lock(ctx, w.tx, slot); err != nil {
+			return err
+		}
+	}
+	return w.loadIDs(ctx, missing)
+}
+
+func (w *writer) loadIDs(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -267,47 +278,24 @@ func (w *writer) precondition(c *change, cur *stored) error {
 	return nil
 }
 
-// put gathers the rows of one new version.
+// put gathers one new version.
 func (w *writer) put(c *change, idh int64, cur *stored, x *indexed, packed []byte) written {
-	practice := w.tx.Practice()
-	w.seq++
-	b := bodyRow{practice: practice, typ: typeCode(c.typ), idh: idh, version: 1, seq: w.seq, labels: x.labels, deleted: c.kind == deleting}
+	v := &version{bodyRow: bodyRow{practice: w.tx.Practice(), typ: typeCode(c.typ), idh: idh, version: 1, labels: x.labels,
+		deleted: c.kind == deleting}, isNew: cur == nil, x: x, packed: packed, p: c.p}
 	if cur != nil {
-		b.version = cur.version + 1
-	}
-	body := w.tx.Keys().Seal(make([]byte, 0, len(packed)+32), packed, b.aad())
-	deleted := int64(0)
-	if b.deleted {
-		deleted = 1
-	}
-	var rid int64
-	if cur == nil {
-		w.rid++
-		rid = w.rid
-		w.resources = append(w.resources, []any{int64(practice), rid, idh, b.version, b.seq, x.keys.date, x.span, x.facet,
-			x.patient, x.encounter, w.author, x.labels, int64(b.typ), deleted, x.keys.pack(), body})
-		w.index(rid, nil, &x.keys)
-	} else {
-		rid = cur.rid
+		v.rid, v.version = cur.rid, cur.version+1
 		was := int64(0)
 		if cur.deleted {
 			was = 1
 		}
-		w.history = append(w.history, []any{int64(practice), rid, cur.version, cur.seq, cur.author, cur.labels, was, cur.sealed})
+		w.history = append(w.history, []any{int64(v.practice), v.rid, cur.version, cur.seq, cur.author, cur.labels, was, cur.sealed})
 		old, _ := unpackKeys(cur.keys)
-		w.tx.Queue(updateResource, int64(practice), rid, b.version, b.seq, x.keys.date, x.span, x.facet, x.patient, x.encounter,
-			w.author, x.labels, deleted, x.keys.pack(), body)
-		w.index(rid, &old, &x.keys)
-		// A later change of this call would find this version.
-		delete(w.current, idh)
+		w.index(v.rid, &old, &x.keys)
 	}
-	w.record(c, b, x)
-	out := written{created: cur == nil || cur.deleted, resource: &Resource{Type: c.typ, ID: c.id, Version: b.version,
-		Updated: time.UnixMicro(b.seq).UTC(), Deleted: b.deleted, Labels: b.labels}}
-	if c.p != nil {
-		out.resource.body, out.resource.Raw = c.p.body, c.p.body.raw(b.version, b.seq)
-	}
-	return out
+	v.out = &Resource{Type: c.typ, ID: c.id, Version: v.version, Deleted: v.deleted, Labels: v.labels}
+	w.versions = append(w.versions, v)
+	w.record(c, v.bodyRow, x)
+	return written{created: cur == nil || cur.deleted, resource: v.out}
 }
 
 // index gathers the index rows that a new version adds and removes those it no longer has.
