@@ -89,6 +89,9 @@ func TestVersionsOfOneResource(t *testing.T) {
 				t.Errorf("%d versions", len(h))
 			}
 			changed, _, err := b.Changes(ctx, tx, 0, 10)
+			if err != nil {
+				return err
+			}
 			if len(changed) != 1 || !changed[0].Deleted {
 				t.Errorf("changes: %v", changed)
 			}
