@@ -102,12 +102,30 @@ func (w *window) picture(name string) {
 			w.t.Fatal(err)
 		}
 	}
+	w.axe(name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.problems {
 		w.t.Errorf("%s: the page complains: %s", name, p)
 	}
 	w.problems = nil
+}
+
+// axe looks for what keeps people out (WCAG 2.0 to 2.2, A and AA, and good practice). It comes in through the debugger, since the
+// page's own policy lets no foreign script in.
+func (w *window) axe(name string) {
+	w.t.Helper()
+	src, err := os.ReadFile(filepath.Join("..", "..", "..", "web", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		w.t.Fatal("run make assets first: ", err)
+	}
+	var found []string
+	w.do(chromedp.Evaluate(string(src), nil), chromedp.Evaluate(`axe.run({runOnly: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]}).then(r =>
+		r.violations.map(v => v.id + ": " + v.help + " at " + v.nodes.slice(0, 4).map(n => n.target.join(" ")).join(", ")))`, &found,
+		func(p *cdprt.EvaluateParams) *cdprt.EvaluateParams { return p.WithAwaitPromise(true) }))
+	for _, f := range found {
+		w.t.Errorf("%s: %s", name, f)
+	}
 }
 
 func TestDeskInABrowser(t *testing.T) {

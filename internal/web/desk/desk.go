@@ -51,6 +51,8 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	r.Page("/{practice}/schedule/new", auth.ScheduleWrite, d.bookPage)
 	r.Act("/{practice}/schedule", auth.ScheduleWrite, d.bookVisit)
 	r.Act("/{practice}/schedule/{appointment}/status", auth.ScheduleWrite, d.setStatus)
+	r.Page("/{practice}/schedule/{appointment}/move", auth.ScheduleWrite, d.movePage)
+	r.Act("/{practice}/schedule/{appointment}/move", auth.ScheduleWrite, d.moveVisit)
 
 	r.Page("/{practice}/patients", auth.PatientRead, d.patientsPage)
 	r.Act("/{practice}/patients", auth.PatientRead, d.patientsFound)

@@ -28,6 +28,7 @@ type daySheet struct {
 	Shown   []string          // ids of those shown; empty: all
 	Open    *scheduling.Block // the block whose details are shown
 	Version int64
+	Who     patient.Hit // whose visit is open
 }
 
 // schedulePage shows a day. Which day, site and people stand in the address: none of it is about a patient but the opaque id of
@@ -64,6 +65,14 @@ func (d *Desk) schedulePage(w *ui.Reply, q *ui.Request) error {
 		}
 	}
 	w.See(e)
+	if s.Open != nil && !s.Open.Restricted {
+		known, err := d.patients.Get(ctx, q.Staff, s.Open.PatientID)
+		if err != nil {
+			return err
+		}
+		s.Who = known[s.Open.PatientID]
+		w.See(seenVisit(*s.Open))
+	}
 	if q.Fragment() {
 		if q.Query("part") == "detail" {
 			return w.HTML(ok, dayDetail(q, s))
@@ -75,6 +84,21 @@ func (d *Desk) schedulePage(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	return w.HTML(ok, scheduleView(q, shell, s))
+}
+
+// seenVisit puts on record that somebody looked at one visit.
+func seenVisit(b scheduling.Block) audit.Event {
+	return audit.Event{Action: audit.ActionRead, Type: "Appointment", ID: b.ID, Version: b.Version, Patient: "Patient/" + b.PatientID, Categories: []string{"schedule", "demographics"}}
+}
+
+// with names whom a visit is with.
+func (s daySheet) with(b scheduling.Block) string {
+	for _, c := range s.Day.Columns {
+		if c.Staff.ID == b.StaffID {
+			return c.Staff.Name()
+		}
+	}
+	return ""
 }
 
 // link is the address of the page with something changed.

@@ -56,11 +56,11 @@ func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	d.enter(w, q, token, staff, g.To)
+	w.Redirect(d.enter(w, q, token, staff, g.To))
 	return nil
 }
 
-// enter begins the session in the browser and remembers the device, so that somebody else's failures cannot slow this person.
+// enter begins the session in the browser, says where to go next, and remembers the device, so that somebody else's failures cannot slow this person.
 func (d *Desk) enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff, to string) string {
 	w.Begin(token)
 	if q.Cookie("device") == "" {
@@ -68,9 +68,7 @@ func (d *Desk) enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff,
 			w.SetCookie("device", device, 180*24*3600)
 		}
 	}
-	next := q.Back(to)
-	w.Redirect(next)
-	return next
+	return q.Back(to)
 }
 
 func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
@@ -82,7 +80,7 @@ func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	d.enter(w, q, token, staff, q.Form("to"))
+	w.Redirect(d.enter(w, q, token, staff, q.Form("to")))
 	return nil
 }
 
@@ -116,7 +114,7 @@ func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
 		w.Redirect(q.URL("sign-in"))
 		return nil
 	}
-	d.enter(w, q, token, staff, q.Form("to"))
+	w.Redirect(d.enter(w, q, token, staff, q.Form("to")))
 	return nil
 }
 
@@ -193,6 +191,5 @@ func (d *Desk) finishPasskey(w *ui.Reply, q *ui.Request) error {
 		return refuse(w, err)
 	}
 	next := d.enter(w, q, token, staff, q.Query("to"))
-	w.Header("Location", "")
 	return reply(w, map[string]string{"next": next})
 }
