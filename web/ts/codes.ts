@@ -3,6 +3,7 @@ class CodeSearch extends HTMLElement {
   private at = -1;
   private timer = 0;
   private asked = 0;
+  private chose = false;
   connectedCallback() {
     const input = this.querySelector<HTMLInputElement>("input.in")!, list = this.querySelector<HTMLElement>("[role=listbox]")!;
     input.setAttribute("role", "combobox");
@@ -18,9 +19,12 @@ class CodeSearch extends HTMLElement {
       if (list.hidden) return;
       if (e.key === "ArrowDown") { e.preventDefault(); this.mark(this.at + 1); }
       else if (e.key === "ArrowUp") { e.preventDefault(); this.mark(this.at - 1); }
-      else if (e.key === "Enter" && this.at >= 0) { e.preventDefault(); this.choose(this.options()[this.at]); }
+      else if (e.key === "Enter" && this.at >= 0) { e.preventDefault(); this.chose = true; this.choose(this.options()[this.at]); }
       else if (e.key === "Escape") { e.preventDefault(); e.stopPropagation(); this.show(false); }
     });
+    // Some input methods send the character of a key whose press was handled: it must not submit the form.
+    input.addEventListener("keypress", (e) => { if (e.key === "Enter" && this.chose) e.preventDefault(); });
+    input.addEventListener("keyup", () => { this.chose = false; });
     input.addEventListener("blur", () => setTimeout(() => this.show(false), 150));
     list.addEventListener("pointerdown", (e) => { const o = (e.target as HTMLElement).closest<HTMLElement>("[role=option]"); if (o) { e.preventDefault(); this.choose(o); } });
   }

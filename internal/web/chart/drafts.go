@@ -43,7 +43,10 @@ func (s *Screens) startNote(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.back(w, q, "/drafts/"+d.ID, "")
+	if q.Form("page") != "" {
+		return s.back(w, q, "/drafts/"+d.ID, "")
+	}
+	return s.back(w, q, "", "") // the note stands beside the chart
 }
 
 func (s *Screens) draft(w *ui.Reply, q *ui.Request) error {
