@@ -87,6 +87,13 @@ func (h *home) another() *home {
 	return onPostgreSQL(h.t)
 }
 
+// in is the same installation for a test within the test.
+func (h *home) in(t *testing.T) *home {
+	same := *h
+	same.t = t
+	return &same
+}
+
 // place are the flags that name the installation.
 func (h *home) place() []string {
 	if h.data != "" {
