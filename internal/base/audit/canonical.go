@@ -103,7 +103,7 @@ func appendNumber(dst []byte, field int, n uint64) []byte {
 	if n == 0 {
 		return dst
 	}
-	return binary.AppendUvarint(append(dst, byte(field<<3|formVarint)), n)
+	return binary.AppendUvarint(append(dst, byte(field<<3+formVarint)), n)
 }
 
 func appendText(dst []byte, field int, s string) []byte {

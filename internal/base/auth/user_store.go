@@ -56,7 +56,6 @@ var (
 	dropCodes   = db.SQL(`DELETE FROM one_use_code WHERE practice_id = $1 AND user_id = $2 AND kind = $3`)
 	useCode     = db.SQL(`DELETE FROM one_use_code WHERE practice_id = $1 AND user_id = $2 AND kind = $3 AND code = $4 AND expires > $5`)
 	codeThere   = db.SQL(`SELECT count(*) FROM one_use_code WHERE practice_id = $1 AND user_id = $2 AND kind = $3 AND code = $4 AND expires > $5`)
-	countCodes  = db.SQL(`SELECT count(*) FROM one_use_code WHERE practice_id = $1 AND user_id = $2 AND kind = $3 AND expires > $4`)
 	dropDevices = db.SQL(`DELETE FROM known_device WHERE practice_id = $1 AND user_id = $2`)
 	dropKeys    = db.SQL(`DELETE FROM passkey WHERE practice_id = $1 AND user_id = $2`)
 )

@@ -61,7 +61,7 @@ func TestAccessStateReachesSessions(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		c := newClinic(t, d)
-		token, s := c.signIn("ann.ash")
+		token, _ := c.signIn("ann.ash")
 		sys := SystemScope(c.id, "contract")
 		err := c.a.ChangeAccessState(t.Context(), sys, func(a *AccessState) {
 			a.Contract, a.Modules, a.BAA, a.ConsentEpoch = ContractReadOnly, []string{"portal", "billing", "portal"}, d.Clock.Now(), 4
@@ -69,7 +69,7 @@ func TestAccessStateReachesSessions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, _, err = c.resume(token)
+		s, _, err := c.resume(token)
 		if err != nil || AccessOf(s).Allows("Condition", CanCreate) || !AccessOf(s).Allows("Condition", CanRead) {
 			t.Errorf("read-only: %v", err)
 		}

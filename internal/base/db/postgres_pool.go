@@ -32,7 +32,6 @@ type pgPool struct{ *puddle.Pool[*pgConn] }
 type pgConn struct {
 	c        *pgconn.PgConn
 	prepared map[*Stmt]map[string]string // statement and argument types to name
-	count    int
 	named    int
 	born     time.Time
 

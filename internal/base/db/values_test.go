@@ -198,7 +198,8 @@ func TestCompiledStatements(t *testing.T) {
 					t.Fatalf("%d: %d, %v", i, n, err)
 				}
 			}
-			if tx.Compile("SELECT 1") != tx.Compile("SELECT 1") {
+			first, again := tx.Compile("SELECT 1"), tx.Compile("SELECT 1")
+			if first != again {
 				t.Error("the same text was compiled twice")
 			}
 			return nil
