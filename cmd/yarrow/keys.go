@@ -75,13 +75,14 @@ func (c *keysImport) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	o.MayCreate = true // an import is how a lost key store comes back
+	newStore := !hasKeys(o)
 	ring, created, err := keys.Open(o)
 	if err != nil {
 		return err
 	}
 	if err := ring.Import(f, who...); err != nil {
-		if created != nil {
-			unmakeKeys(o)
+		if newStore {
+			unmakeKeys(o, created != nil)
 		}
 		return err
 	}

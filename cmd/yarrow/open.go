@@ -77,6 +77,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	ko.MayCreate = ko.MayCreate && !w.KeysExist
+	newStore := !hasKeys(ko)
 	ring, created, err := keys.Open(ko)
 	if err != nil {
 		return nil, err
@@ -88,8 +89,8 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		o.DataDir = p.Data
 	}
 	d, err := db.Open(ctx, o)
-	if created != nil && err == nil {
-		if err = newKeysFit(ctx, d, ko); err != nil {
+	if newStore && err == nil {
+		if err = newKeysFit(ctx, d, ko, created != nil); err != nil {
 			d.Close()
 			return nil, err
 		}
@@ -111,19 +112,25 @@ func (o *output) newMaster(c *keys.Created) {
 
 // newKeysFit refuses, and takes back, keys that were made for a database that holds practices already: those have keys
 // elsewhere, and what new ones wrote would be lost with the next start under the right ones.
-func newKeysFit(ctx context.Context, d *db.DB, ko keys.Options) error {
+func newKeysFit(ctx context.Context, d *db.DB, ko keys.Options, master bool) error {
 	there, err := d.Practices(ctx)
 	if err != nil || len(there) == 0 {
 		return err
 	}
-	unmakeKeys(ko)
+	unmakeKeys(ko, master)
 	return fhir.Problem("not-found", fmt.Sprintf("The database holds practices, but the key store %s is missing; without it the data cannot be read.", ko.StoreDir),
 		"Name the right one with --keystore and --master-key, or bring it back with `yarrow keys import`.")
 }
 
-// unmakeKeys takes back a master key and a key store that were just made and have sealed nothing.
-func unmakeKeys(ko keys.Options) {
-	if ko.MasterText == "" {
+// hasKeys says whether there is a key store already.
+func hasKeys(ko keys.Options) bool {
+	_, err := os.Stat(filepath.Join(ko.StoreDir, "keys.json"))
+	return err == nil
+}
+
+// unmakeKeys takes back a key store, and the master key when it is as new, that have sealed nothing.
+func unmakeKeys(ko keys.Options, master bool) {
+	if master {
 		_ = os.Remove(ko.MasterFile)
 	}
 	for _, name := range []string{"keys.json", "LOCK"} {

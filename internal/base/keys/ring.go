@@ -69,7 +69,7 @@ func Open(o Options) (*Ring, *Created, error) {
 	}
 	if !haveStore && !o.MayCreate {
 		return nil, nil, fhir.Problem("not-found", fmt.Sprintf("There is data, but the key store %s is missing; without it the data cannot be read.", o.StoreDir),
-			"Put the key store folder back where it was, or import it from a key export.").Because(statErr)
+			"Put the key store folder back where it was, or bring it back from a key export with `yarrow keys import`.").Because(statErr)
 	}
 	master, created, err := readMaster(o, !haveStore)
 	if err != nil {
