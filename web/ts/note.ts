@@ -52,6 +52,7 @@ class NoteEditor extends HTMLElement {
   private fields(seq: number): URLSearchParams {
     const d = new URLSearchParams();
     for (const [k, v] of new FormData(this.form)) if (typeof v === "string") d.append(k, v);
+    d.delete("once"); // the counter of the window says what is a repeat
     d.set("writer", writer);
     d.set("pen", String(this.pen));
     d.set("seq", String(seq));
