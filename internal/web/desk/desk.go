@@ -95,7 +95,7 @@ func Find(patients *patient.Directory) func(ctx context.Context, q *ui.Request, 
 		}
 		var out []ui.Found
 		for _, h := range hits {
-			out = append(out, ui.Found{Title: h.Name.Display(), Detail: detail(q, h), Path: q.URL("patients", h.ID), Note: alike(q, h)})
+			out = append(out, ui.Found{Title: h.Name.Display(), Detail: detail(q, h), Path: q.URL("patients", h.ID), Note: alike(q, h), Record: "Patient/" + h.ID})
 		}
 		return out, nil
 	}

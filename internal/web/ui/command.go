@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 )
 
@@ -36,6 +37,7 @@ type Command struct {
 type Found struct {
 	Title, Detail, Path string
 	Note                string // "similar name", shown as a mark
+	Record              string // whose name this shows, such as "Patient/x", for the audit
 }
 
 // AddCommands puts commands into the table.
@@ -118,7 +120,7 @@ type paletteGroup struct {
 
 // find answers what was typed into the palette. It comes by POST, so that names do not stand in addresses and logs.
 func (r *Router) find(w *Reply, q *Request) error {
-	groups, _, err := r.lookUp(q)
+	groups, _, err := r.lookUp(w, q)
 	if err != nil {
 		return err
 	}
@@ -127,14 +129,14 @@ func (r *Router) find(w *Reply, q *Request) error {
 
 // findPage is the palette for a browser without scripts: the search box is a link to it.
 func (r *Router) findPage(w *Reply, q *Request) error {
-	groups, text, err := r.lookUp(q)
+	groups, text, err := r.lookUp(w, q)
 	if err != nil {
 		return err
 	}
 	return w.HTML(http.StatusOK, FindPage(q, text, groups))
 }
 
-func (r *Router) lookUp(q *Request) ([]paletteGroup, string, error) {
+func (r *Router) lookUp(w *Reply, q *Request) ([]paletteGroup, string, error) {
 	raw := ""
 	if q.hr.Method == http.MethodPost {
 		raw = q.Raw("q")
@@ -168,8 +170,15 @@ func (r *Router) lookUp(q *Request) ([]paletteGroup, string, error) {
 			title = q.T("palette.recent")
 		}
 		pg := paletteGroup{Title: title}
+		seen := audit.Event{Action: audit.ActionSearch, Type: "Patient", Categories: []string{"demographics"}}
 		for i, f := range found {
+			if f.Record != "" {
+				seen.Links = append(seen.Links, f.Record)
+			}
 			pg.Lines = append(pg.Lines, line{ID: fmt.Sprintf("p-%d", i), Icon: "users", Title: f.Title, Detail: f.Detail, Path: f.Path, Note: f.Note})
+		}
+		if len(seen.Links) > 0 || folded != "" {
+			w.See(seen)
 		}
 		if len(pg.Lines) > 0 {
 			if folded != "" { // who types a name wants the patient first

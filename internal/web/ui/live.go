@@ -46,12 +46,14 @@ func (r *Router) liveRoute() {
 		w.hw.WriteHeader(http.StatusOK)
 		fmt.Fprint(w.hw, "retry: 3000\n\n")
 		rc.Flush()
+		beat := r.o.Clock.After(heartbeat) // not put off by news: a session that has ended would go on hearing it
 		for {
 			select {
 			case <-q.Context().Done():
 				return nil
 			case <-s.Ring():
-			case <-r.o.Clock.After(heartbeat):
+			case <-beat:
+				beat = r.o.Clock.After(heartbeat)
 				// A screen that only listens does not keep its session awake; one whose session has ended must go dark.
 				if _, state, err := r.auth.Peek(q.Context(), q.slug, q.Token()); err != nil || state.Locked {
 					fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")

@@ -132,6 +132,9 @@ func (w *Reply) IssueOf(err error) *fhir.Issue {
 	var many fhir.Issues
 	switch {
 	case errors.As(err, &one):
+		if fhir.HTTPStatus(one.Code) >= 500 && one.Cause != nil {
+			w.r.o.Log.Error("a page failed", "request", w.q.ID, "route", w.q.route, "code", one.Code, "error", one.Cause)
+		}
 		return one
 	case errors.As(err, &many) && len(many) > 0:
 		return &many[0]

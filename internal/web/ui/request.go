@@ -74,11 +74,6 @@ func (q *Request) readForm() *fhir.Issue {
 	return nil
 }
 
-// Body reads a body that is not a form, within the limit of 2 MB.
-func (q *Request) Body(into interface{ ReadFrom(*http.Request) error }) error {
-	return into.ReadFrom(q.hr)
-}
-
 // HTTP gives the request itself to code that speaks another protocol (passkeys). It carries no more rights than q.
 func (q *Request) HTTP() *http.Request { return q.hr }
 
@@ -91,8 +86,10 @@ func (q *Request) Slug() string { return q.slug }
 // URL builds an address inside the practice: URL("patients", id).
 func (q *Request) URL(parts ...string) string {
 	b := strings.Builder{}
-	b.WriteByte('/')
-	b.WriteString(q.slug)
+	if q.slug != "" {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(q.slug)) // as it was asked for: whether there is such a practice is found out later
+	}
 	for _, p := range parts {
 		b.WriteByte('/')
 		b.WriteString(url.PathEscape(p))

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -173,7 +175,12 @@ func (r *Router) register(method, pattern string, p auth.Permission, serve func(
 				if v == http.ErrAbortHandler {
 					panic(v)
 				}
-				r.o.Log.Error("a page failed", "request", q.ID, "route", full, "panic", fmt.Sprint(v))
+				// What was thrown may hold what a patient said; the runtime's own words and the way there do not.
+				what := fmt.Sprintf("%T", v)
+				if e, ok := v.(runtime.Error); ok {
+					what = e.Error()
+				}
+				r.o.Log.Error("a page failed", "request", q.ID, "route", full, "panic", what, "stack", string(debug.Stack()))
 				w = &Reply{r: r, hw: hw, q: q, header: http.Header{}}
 				w.Problem(http.StatusInternalServerError, fhir.Problem("exception", q.T("error.broken"), q.T("error.broken.fix", q.ID)))
 				w.send(nil)

@@ -132,8 +132,11 @@ func (r *Router) plainCookie(w *Reply, name, value string) {
 // from is the page a form was sent from, if it is one of this practice.
 func (q *Request) from() string { return q.Back(q.Form("from")) }
 
-// Here is the address of the page, without its query.
-func (q *Request) Here() string { return q.hr.URL.Path }
+// Here is the address of the page, without its query. It is always one of this server: "//example.org" and "/\example.org", which
+// browsers take for other hosts, are written so that they are not.
+func (q *Request) Here() string {
+	return "/" + strings.TrimLeft((&url.URL{Path: path.Clean("/" + q.hr.URL.Path)}).EscapedPath(), "/")
+}
 
 func (r *Router) gallery(w *Reply, q *Request) error {
 	if !r.o.Demo {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"yarrow.health/internal/standards/fhir"
@@ -25,12 +26,14 @@ type OpenChart struct {
 const mostOpen = 6
 
 // OpenCharts gives the ids of the charts that are open in this browser, newest first. Only opaque ids are kept, in a cookie that
-// scripts cannot read; names are looked up anew for each page.
+// scripts cannot read; names are looked up anew for each page. Whoever signs in next at the same browser does not get them.
 func (q *Request) OpenCharts() []string {
-	if c := q.Cookie("open"); c != "" {
-		return strings.Split(c, ".")
+	whose, ids, _ := strings.Cut(q.Cookie("open"), ":")
+	if ids == "" || whose != strconv.FormatInt(q.Staff.UserID(), 10) {
+		return nil
 	}
-	return nil
+	open := strings.Split(ids, ".")
+	return open[:min(len(open), mostOpen)]
 }
 
 // KeepOpen puts a chart among the open ones and gives them all, the others in the order they had.
@@ -45,19 +48,8 @@ func (w *Reply) KeepOpen(id string) []string {
 	if len(open) > mostOpen {
 		open = open[len(open)-mostOpen:]
 	}
-	w.SetCookie("open", strings.Join(open, "."), 0)
+	w.SetCookie("open", strconv.FormatInt(w.q.Staff.UserID(), 10)+":"+strings.Join(open, "."), 0)
 	return open
-}
-
-// CloseChart takes a chart from the open ones.
-func (w *Reply) CloseChart(id string) {
-	var keep []string
-	for _, o := range w.q.OpenCharts() {
-		if o != id {
-			keep = append(keep, o)
-		}
-	}
-	w.SetCookie("open", strings.Join(keep, "."), 0)
 }
 
 // theme is the chosen theme, or "" for the system's.
@@ -91,6 +83,9 @@ func (q *Request) toast() (words, undo string) {
 	a, b, _ := strings.Cut(q.Cookie("toast"), "|")
 	words, _ = url.QueryUnescape(a)
 	undo, _ = url.QueryUnescape(b)
+	if !strings.HasPrefix(undo, q.URL()+"/") || strings.Contains(undo, `\`) {
+		undo = "" // a cookie may come from elsewhere; a form goes only to this practice
+	}
 	return words, undo
 }
 
