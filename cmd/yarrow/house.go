@@ -24,6 +24,7 @@ type house struct {
 	patients *patient.Directory
 	router   *ui.Router
 	log      *slog.Logger
+	proxied  bool // requests come from a proxy on this machine
 }
 
 // build stands the clinic and the screens on the ground.

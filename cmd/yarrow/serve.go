@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +24,7 @@ type serve struct {
 	URL    string `name:"url" help:"Address that people use, such as https://ehr.example.org. Passkeys are bound to its host." required:""`
 	Cert   string `help:"TLS certificate file (PEM)." type:"existingfile" xor:"tls"`
 	Key    string `help:"TLS key file (PEM)." type:"existingfile"`
-	Proxy  bool   `help:"A proxy on this machine ends TLS; listen without it, on a loopback address only."`
+	Proxy  bool   `help:"A proxy on this machine ends TLS and appends the caller to X-Forwarded-For; listen without TLS, on a loopback address only."`
 }
 
 func (c *serve) Run(ctx context.Context, out *output) error {
@@ -43,7 +46,7 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		if err != nil {
 			return fhir.Problem("value", "The certificate and key cannot be used.", "Both are PEM files and belong together.").Because(err)
 		}
-		conf = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+		conf = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	g, err := c.open(ctx, out, who{RPID: u.Hostname(), Origin: u.Scheme + "://" + u.Host})
 	if err != nil {
@@ -67,6 +70,7 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		l = tls.NewListener(l, conf)
 	}
 	h := g.build(out, false, true)
+	h.proxied = c.Proxy
 	fmt.Fprintf(out.text, "Yarrow serves %d practices at %s\n", len(all), c.URL)
 	return h.run(ctx, l, nil)
 }
@@ -93,9 +97,14 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("/", h.router)
+	var handler http.Handler = mux
+	if h.proxied {
+		handler = behindProxy(mux)
+	}
 	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -124,4 +133,19 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		return nil
 	}
 	return err
+}
+
+// behindProxy gives requests the address of who asked the proxy, which it appends to X-Forwarded-For; what stands before that was
+// said by the caller and proves nothing. Without it everybody would share one address, in the audit and in the count of failed sign-ins.
+func behindProxy(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if all := r.Header.Values("X-Forwarded-For"); len(all) > 0 {
+			last := all[len(all)-1]
+			last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+			if ip, err := netip.ParseAddr(last); err == nil {
+				r.RemoteAddr = netip.AddrPortFrom(ip, 0).String()
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
