@@ -34,7 +34,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.patients = patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients)
 	record := clinical.NewRecord(g.db, g.store, people)
-	notes := clinical.NewNotes(clinical.NewDrafts(g.db, g.store), record, book, g.audit)
+	notes := clinical.NewNotes(clinical.NewDrafts(g.db, g.store), record, book, g.audit, h.queue)
 	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
 		Demo: demo, Secure: secure, Clock: g.db.Clock(), Log: out.log,
 		Find: desk.Find(h.patients),

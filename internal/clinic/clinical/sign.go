@@ -11,6 +11,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
@@ -40,11 +41,24 @@ type Notes struct {
 	record *Record
 	book   *scheduling.Book
 	log    *audit.Log
+	events *jobs.Queue
 }
 
-// NewNotes returns the notes of the record; signing moves the visit on in the book.
-func NewNotes(d *Drafts, r *Record, book *scheduling.Book, log *audit.Log) *Notes {
-	return &Notes{Drafts: d, record: r, book: book, log: log}
+// NewNotes returns the notes of the record; signing moves the visit on in the book and is
+// told to those who listen.
+func NewNotes(d *Drafts, r *Record, book *scheduling.Book, log *audit.Log, events *jobs.Queue) *Notes {
+	return &Notes{Drafts: d, record: r, book: book, log: log, events: events}
+}
+
+// NoteSigned is the kind of the event that a signature publishes.
+const NoteSigned = "clinical.NoteSigned"
+
+// Signature is what NoteSigned carries.
+type Signature struct {
+	Patient   string `json:"patient"`             // Patient id
+	Note      string `json:"note"`                // DocumentReference id
+	Encounter string `json:"encounter,omitempty"` // Encounter id of the visit that ended with it
+	Signer    string `json:"signer"`              // "Practitioner/id"
 }
 
 // Sign makes a draft one finished note, in one transaction: the last words are appended
@@ -105,8 +119,14 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 			if err := n.book.Finish(ctx, tx, dr.PatientID, dr.EncounterID, zone); err != nil {
 				return err
 			}
+			if err := n.events.Publish(ctx, tx, scheduling.Changed, nil); err != nil {
+				return err
+			}
 		}
 		n.log.Record(tx, audit.Event{Action: audit.ActionSign, Type: "DocumentReference", ID: d.ID, Version: 1, Patient: "Patient/" + dr.PatientID, Categories: []string{"notes"}})
+		if err := n.events.Publish(ctx, tx, NoteSigned, Signature{Patient: dr.PatientID, Note: d.ID, Encounter: dr.EncounterID, Signer: s.Practitioner()}); err != nil {
+			return err
+		}
 		noteID = d.ID
 		return closeSigned(ctx, tx, dr, d.ID)
 	})

@@ -13,6 +13,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/clinical"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
@@ -58,7 +59,7 @@ func (p *Practice) Wire() {
 	p.Patients = patient.NewDirectory(p.DB.DB, p.Store)
 	p.Book = scheduling.New(p.DB.DB, p.Store, p.People, p.Patients)
 	p.Record = clinical.NewRecord(p.DB.DB, p.Store, p.People)
-	p.Notes = clinical.NewNotes(clinical.NewDrafts(p.DB.DB, p.Store), p.Record, p.Book, p.Log)
+	p.Notes = clinical.NewNotes(clinical.NewDrafts(p.DB.DB, p.Store), p.Record, p.Book, p.Log, jobs.New(p.DB.DB, jobs.Options{}))
 }
 
 // Put writes resources as the system would import them and returns their ids.
