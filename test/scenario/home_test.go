@@ -207,6 +207,7 @@ func (h *home) imports(practice string, files ...string) (report, said) {
 // health is what `yarrow doctor --json` says about one practice.
 type health struct {
 	Practice                 string
+	Number                   int64
 	Sound                    bool
 	Resources, OlderVersions int
 	Damaged                  []struct {
