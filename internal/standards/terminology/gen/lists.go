@@ -95,23 +95,25 @@ var salts = `( (HCL|SODIUM|NA|SO4|SULFATE|CALCIUM|CA|MALEATE|TARTRATE|SUCCINATE|
 // long-acting tablet or capsule; "" when the map has none or several.
 func (m rx) strengthCode(name, strength string, long bool) string {
 	s := strings.ToUpper(strings.ReplaceAll(strings.ReplaceAll(strength, " ", ""), ",", ""))
-	tail := `(TAB|CAP)( \[VA| ?\[|,UD|$)`
+	tails := []string{`TAB( \[VA| ?\[|,UD|$)`, `CAP( \[VA| ?\[|,UD|$)`} // tablets before capsules
 	if long {
-		tail = `(TAB,SA|CAP,SA|TAB,SA,24HR|CAP,SA,24HR|TAB,EC|CAP,EC)`
+		tails = []string{`(TAB,SA|TAB,SA,24HR|TAB,EC)`, `(CAP,SA|CAP,SA,24HR|CAP,EC)`}
 	}
-	re := regexp.MustCompile(`^` + regexp.QuoteMeta(strings.ToUpper(name)) + salts + ` ` + regexp.QuoteMeta(s) + ` ` + tail)
-	best := 0
-	for _, p := range m.products {
-		if re.MatchString(p.name) {
-			if n, _ := strconv.Atoi(p.code); best == 0 || n < best {
-				best = n
+	for _, tail := range tails {
+		re := regexp.MustCompile(`^` + regexp.QuoteMeta(strings.ToUpper(name)) + salts + ` ` + regexp.QuoteMeta(s) + ` ` + tail)
+		best := 0
+		for _, p := range m.products {
+			if re.MatchString(p.name) {
+				if n, _ := strconv.Atoi(p.code); best == 0 || n < best {
+					best = n
+				}
 			}
 		}
+		if best != 0 {
+			return strconv.Itoa(best)
+		}
 	}
-	if best == 0 {
-		return ""
-	}
-	return strconv.Itoa(best)
+	return ""
 }
 
 var outpatient = []string{"Oral Pill", "Oral Liquid", "Chewable", "Inhalant", "Nasal", "Topical", "Ophthalmic", "Otic", "Transdermal", "Vaginal", "Sublingual", "Oral Disintegrating",
