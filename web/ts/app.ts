@@ -20,6 +20,7 @@ addEventListener("pageshow", () => { pending = 0; busy(0); });
 // A form is sent once, however often its button is pressed; the server would notice, but the person should see it.
 document.addEventListener("submit", (e) => {
   const f = e.target as HTMLFormElement;
+  if (e.defaultPrevented) return;
   if (f.dataset.sent) { e.preventDefault(); return; }
   if (f.method === "post" && !f.hasAttribute("hx-post")) { f.dataset.sent = "1"; setTimeout(() => delete f.dataset.sent, 4000); }
 });

@@ -55,8 +55,8 @@ q?.addEventListener("input", () => { wanted = false; clearTimeout(timer); timer 
 q?.addEventListener("keydown", (e) => {
   if (e.key === "ArrowDown") { e.preventDefault(); mark(at + 1); }
   else if (e.key === "ArrowUp") { e.preventDefault(); mark(at - 1); }
-  else if (e.key === "Enter") {
-    e.preventDefault();
-    if (asked === q.value) options()[at]?.click(); else wanted = true;
-  }
+});
+q?.form?.addEventListener("submit", (e) => {
+  e.preventDefault();
+  if (asked === q.value) options()[at]?.click(); else { wanted = true; clearTimeout(timer); void ask(); }
 });

@@ -3,6 +3,7 @@ package scheduling
 import (
 	"context"
 	"sort"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/base/db"
@@ -115,9 +116,19 @@ func (b *Book) blocks(ctx context.Context, s db.Scope, prof *practice.Profile, a
 			if blk.Restricted {
 				blk.Name, blk.Reason = blk.Short, ""
 			}
+		} else if blk.PatientID != "" {
+			// The record is closed to this person, or gone; the name that the appointment carries is closed with it.
+			blk.Short = shortOf(blk.Name)
+			blk.Name, blk.Reason, blk.Restricted = blk.Short, "", true
 		}
 	}
 	return out, nil
+}
+
+// shortOf gives the initials of a name written "Family, Given".
+func shortOf(display string) string {
+	family, given, _ := strings.Cut(display, ",")
+	return patient.Name{Family: strings.TrimSpace(family), Given: strings.TrimSpace(given)}.Initials()
 }
 
 // readBlock reads an Appointment with the Encounter that came of it, if any.

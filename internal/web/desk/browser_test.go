@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -141,7 +142,7 @@ func TestDeskInABrowser(t *testing.T) {
 		w.picture("schedule-" + theme)
 		w.do(chromedp.Navigate(w.base + "/schedule?open=" + ids[0]))
 		w.picture("schedule-detail-" + theme)
-		w.do(chromedp.Navigate(w.base+"/patients"), chromedp.KeyEvent("k", chromedp.KeyModifiers(2)), chromedp.Poll(`document.querySelector("#pallist [role=option]")`, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+		w.do(chromedp.Navigate(w.base+"/patients"), chromedp.KeyEvent("k", chromedp.KeyModifiers(2)), until(`document.querySelector("#pallist [role=option]")`))
 		w.picture("palette-" + theme)
 		w.do(chromedp.Navigate(w.base + "/patients"))
 		w.picture("patients-" + theme)
@@ -169,4 +170,61 @@ func TestDeskInABrowser(t *testing.T) {
 	}
 	w.do(network.ClearBrowserCookies(), chromedp.Navigate(w.base+"/sign-in"))
 	w.picture("phone-sign-in")
+}
+
+// until waits for an expression of the page to become true, across pages.
+func until(js string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		for range 200 {
+			var ok bool
+			if err := chromedp.Evaluate("!!("+js+")", &ok).Do(ctx); err == nil && ok {
+				return nil
+			}
+			if err := chromedp.Sleep(40 * time.Millisecond).Do(ctx); err != nil {
+				return err
+			}
+		}
+		return fmt.Errorf("never came true: %s", js)
+	})
+}
+
+func (w *window) keys(s string) chromedp.Action { return chromedp.KeyEvent(s) }
+
+// TestDeskByKeyboard walks through a morning without a mouse.
+func TestDeskByKeyboard(t *testing.T) {
+	f := open(t, dbtest.SQLite(t, nil))
+	f.day(t)
+	w := look(t, f)
+	w.size(1440, 900, "light")
+	w.signIn(f.tokens["quill"])
+	ready := until(`document.readyState === "complete" && (!document.querySelector("[hx-get],[hx-post]") || document.querySelector("[data-htmx-powered]"))`)
+	steps := []struct {
+		name string
+		do   []chromedp.Action
+	}{
+		{"a visit is opened", []chromedp.Action{chromedp.Navigate(w.base + "/schedule"), ready, w.keys("j"), w.keys("j"), w.keys("\r"), until(`document.querySelector("#det h2")`)}},
+		{"it moves on and says so", []chromedp.Action{w.keys("e"), until(`document.querySelector(".toast form")`), ready}},
+		{"and is taken back", []chromedp.Action{w.keys("u"), until(`document.querySelector(".toast") && !document.querySelector(".toast form")`), ready}},
+		{"escape closes it", []chromedp.Action{chromedp.Navigate(w.base + "/schedule"), ready, w.keys("j"), w.keys("\r"), until(`document.querySelector("#det h2")`), w.keys("\u001b"), until(`!document.querySelector("#det h2")`)}},
+		{"the palette finds a patient", []chromedp.Action{ready, chromedp.KeyEvent("k", chromedp.KeyModifiers(2)), until(`document.querySelector("#pallist [role=option]")`), w.keys("vanton marisol"), w.keys("\r"), until(`location.pathname.endsWith("/patients/p0")`)}},
+		{"keys lead on", []chromedp.Action{ready, w.keys("?"), until(`location.pathname.endsWith("/keys")`), ready, w.keys("g"), w.keys("p"), until(`location.pathname.endsWith("/patients")`)}},
+		{"the list answers", []chromedp.Action{ready, w.keys("/"), until(`document.activeElement.id === "f-q"`), w.keys("birchx"), w.keys("\b\b\b\b\b\b"), w.keys("petro"), until(`document.querySelectorAll("#hits tbody tr").length === 1`)}},
+		{"booking opens in a dialog", []chromedp.Action{chromedp.Navigate(w.base + "/schedule"), ready, w.keys("b"), until(`document.querySelector("#dlg[open] #f-find")`), until(`document.activeElement.id === "f-find"`)}},
+		{"and finds the patient there", []chromedp.Action{w.keys("adeb"), w.keys("\r"), until(`document.querySelector("#dlg[open] [name=choose], #dlg[open] input[name=patient][value^=p]")`)}},
+		{"the theme stays", []chromedp.Action{chromedp.Navigate(w.base + "/patients"), ready, chromedp.Evaluate(`document.querySelector('form[action$="/theme"] button').click()`, nil), until(`document.documentElement.dataset.theme === "dark"`)}},
+		{"locked by keys", []chromedp.Action{ready, w.keys("g"), w.keys("l"), until(`location.pathname.endsWith("/unlock")`)}},
+	}
+	for _, s := range steps {
+		if err := chromedp.Run(w.ctx, s.do...); err != nil {
+			var where string
+			_ = chromedp.Run(w.ctx, chromedp.Evaluate(`location.href + " " + document.activeElement.outerHTML.slice(0, 200) + " " + document.title`, &where))
+			w.picture("failed")
+			t.Fatalf("%s: %v at %s", s.name, err, where)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.problems {
+		t.Errorf("the page complains: %s", p)
+	}
 }

@@ -70,7 +70,7 @@ func (c Command) At(q *Request, patient string) string {
 // Clashes names the commands whose keys would shadow one another or what the page itself does with keys; a test of every
 // complete table wants none. Commands of a chart may not reuse keys that work everywhere, since both are live in a chart.
 func Clashes(all []Command) (out []string) {
-	own := map[string]string{"j": "move down", "k": "move up", "u": "undo", "/": "search", "escape": "close", "enter": "open", "ctrl enter": "commit"}
+	own := map[string]string{"j": "move down", "k": "move up", "u": "undo", "/": "search", "escape": "close", "enter": "open"}
 	taken := map[string]string{}
 	for k, what := range own {
 		taken[k] = what
@@ -120,9 +120,12 @@ type paletteGroup struct {
 
 // find answers what was typed into the palette. It comes by POST, so that names do not stand in addresses and logs.
 func (r *Router) find(w *Reply, q *Request) error {
-	groups, _, err := r.lookUp(w, q)
+	groups, text, err := r.lookUp(w, q)
 	if err != nil {
 		return err
+	}
+	if !q.Fragment() {
+		return w.HTML(http.StatusOK, FindPage(q, text, groups))
 	}
 	return w.HTML(http.StatusOK, PaletteList(q, groups))
 }
