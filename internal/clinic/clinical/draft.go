@@ -209,6 +209,9 @@ func (d *Drafts) TakeOver(ctx context.Context, s auth.Staff, patientID, draftID,
 	}
 	var out *Draft
 	err := d.db.Do(ctx, s, func(tx *db.Tx) error {
+		if _, err := d.store.Read(ctx, tx, "Patient", patientID); err != nil {
+			return err
+		}
 		dr, err := ownDraft(ctx, tx, patientID, draftID, writer)
 		if err != nil {
 			return err

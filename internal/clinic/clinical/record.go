@@ -180,6 +180,11 @@ func (r *Record) MarkWrong(ctx context.Context, s auth.Staff, patientID, typ, id
 	}
 	return r.change(ctx, s, patientID, typ, id, version, func(n *fhirjson.Node) error {
 		switch typ {
+		case "Observation":
+			if categoryOf(n) != "vital-signs" { // a laboratory's result is the laboratory's to correct
+				return fhir.Problem("not-supported", "Only vital signs are marked as entered in error here.", "Ask whoever reported the result to correct it.")
+			}
+			n.Set("status", fhirjson.NewString("entered-in-error"))
 		case "Condition":
 			n.Delete("clinicalStatus") // con-5: none on an entered-in-error Condition
 			n.Set("verificationStatus", status(systemCondVer, "entered-in-error"))

@@ -2,6 +2,7 @@ package scheduling
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"yarrow.health/internal/base/auth"
@@ -101,6 +102,9 @@ func times(e *fhirjson.Node, zone *time.Location) (since, arrived time.Time) {
 func (b *Book) SetStatus(ctx context.Context, s auth.Staff, id string, version int64, to Status, room string) (was Status, err error) {
 	if !s.Can(auth.ScheduleWrite) {
 		return "", forbidden()
+	}
+	if !slices.Contains(Statuses(), to) {
+		return "", fhir.Problem("value", "A visit has no such status.", "Choose one from the list.").At("status")
 	}
 	prof, err := b.people.Get(ctx, s)
 	if err != nil {

@@ -194,6 +194,7 @@ func TestForms(t *testing.T) {
 		{"an unlikely value confirmed", "doctor", "/patients/ann/vitals", f("patient", "ann", "hr", "205", "confirm", "hr=205"), 303, "", "/patients/ann/vitals", "205"},
 		{"a critical result acknowledged", "doctor", "/patients/ann/results/review", f("patient", "ann", "result", "k1"), 303, "", "/patients/ann", ""},
 		{"a result of another patient", "doctor", "/patients/ben/results/review", f("patient", "ben", "result", "k1"), 409, "another patient", "", ""},
+		{"a laboratory's result is not ours to strike", "doctor", "/patients/ann/wrong/Observation/k1", f("patient", "ann"), 400, "Only vital signs", "/patients/ann/results", "6.10"},
 		{"a front desk may not", "desk", "/patients/ann/problems/new", f("patient", "ann", "name", "Gout"), 403, "", "", ""},
 		{"codes", "doctor", "/patients/ann/codes", f("kind", "problem", "q", "hyper"), 200, "Essential (primary) hypertension", "", ""},
 		{"an addendum", "doctor", "/patients/ann/notes/d1/addendum", f("patient", "ann", "text", "Seen & filed"), 303, "", "/patients/ann/notes/d1", "Seen &amp; filed"},
