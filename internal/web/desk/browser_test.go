@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/clinic/scheduling"
 )
 
 // window is a browser on the front desk that notes everything the page complains about.
@@ -226,5 +227,45 @@ func TestDeskByKeyboard(t *testing.T) {
 	defer w.mu.Unlock()
 	for _, p := range w.problems {
 		t.Errorf("the page complains: %s", p)
+	}
+}
+
+// TestNewsReachesThePage has two tabs of one browser share a stream: what the desk does shows on both without a reload.
+func TestNewsReachesThePage(t *testing.T) {
+	f := open(t, dbtest.SQLite(t, nil))
+	f.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
+	id := f.visit(t, "ann", "doc1", 60, 20, "Follow-up", "Blood pressure", scheduling.Booked)
+	w := look(t, f)
+	w.signIn(f.tokens["quill"])
+	w.do(chromedp.Navigate(w.base+"/schedule"), until(`document.querySelector(".ap.s-booked")`))
+	second, cancel := chromedp.NewContext(w.ctx)
+	defer cancel()
+	if err := chromedp.Run(second, chromedp.Navigate(w.base+"/schedule"), until(`document.querySelector(".ap.s-booked")`)); err != nil {
+		t.Fatal(err)
+	}
+	b := <-f.bells
+	block, err := f.Book.Appointment(ctx, f.Desk, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Book.SetStatus(ctx, f.Desk, id, block.Version, scheduling.Arrived, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.ring <- struct{}{}
+	w.do(until(`document.querySelector(".ap.s-arrived")`))
+	if err := chromedp.Run(second, until(`document.querySelector(".ap.s-arrived")`)); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.bells) != 0 {
+		t.Errorf("%d more streams than one for the browser", len(f.bells))
+	}
+	if err := chromedp.Run(second, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
+	w.do(chromedp.Navigate("about:blank"))
+	select {
+	case <-b.gone:
+	case <-w.ctx.Done():
+		t.Error("the stream outlives its tabs")
 	}
 }

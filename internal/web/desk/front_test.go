@@ -30,6 +30,19 @@ type front struct {
 	router *ui.Router
 	tokens map[string]string // by login
 	news   []string          // what was told to the live feed
+	bells  chan *bell        // screens that begin to listen
+}
+
+// bell is the live feed of one browser.
+type bell struct {
+	ring chan struct{}
+	gone chan struct{}
+}
+
+func (b *bell) Ring() <-chan struct{} { return b.ring }
+func (b *bell) Close()                { close(b.gone) }
+func (b *bell) Next(context.Context, auth.Staff) ([]string, []int64, error) {
+	return []string{"scheduling.Changed"}, []int64{1}, nil
 }
 
 const (
@@ -40,7 +53,7 @@ const (
 func open(t testing.TB, d *dbtest.DB) *front {
 	t.Helper()
 	d.Clock.Set(time.Date(2026, 3, 2, 14, 17, 0, 0, time.UTC))
-	f := &front{tokens: map[string]string{}}
+	f := &front{tokens: map[string]string{}, bells: make(chan *bell, 8)}
 	f.auth = auth.New(d.DB, audit.New(d.DB), auth.Options{Demo: true, RPID: "localhost", Origins: []string{"http://localhost"}})
 	id, err := f.auth.AddPractice(ctx, "millrace", "Millrace Family Health")
 	if err != nil {
@@ -60,7 +73,7 @@ func open(t testing.TB, d *dbtest.DB) *front {
 			t.Fatal(err)
 		}
 	}
-	f.router = ui.NewRouter(f.auth, f.Log, ui.Options{Demo: true, Clock: d.Clock, Find: desk.Find(f.Patients), Zone: func(ctx context.Context, s auth.Staff) *time.Location {
+	f.router = ui.NewRouter(f.auth, f.Log, ui.Options{Demo: true, Clock: d.Clock, Find: desk.Find(f.Patients), Live: f.listen, Zone: func(ctx context.Context, s auth.Staff) *time.Location {
 		p, err := f.People.Get(ctx, s)
 		if err != nil {
 			t.Error(err)
@@ -75,6 +88,12 @@ func open(t testing.TB, d *dbtest.DB) *front {
 	chart.Register(f.router, chart.Modules{Record: f.Record, Notes: f.Notes, Book: f.Book, Patients: f.Patients, People: f.People,
 		Search: func(string, string, int) []chart.Code { return nil }})
 	return f
+}
+
+func (f *front) listen(context.Context, auth.Staff, int64) (ui.Stream, error) {
+	b := &bell{make(chan struct{}, 1), make(chan struct{})}
+	f.bells <- b
+	return b, nil
 }
 
 // ask sends a request as a person.
