@@ -1,4 +1,5 @@
 package simulate
 
-// golden is the digest of the world of seed 7 with 60 patients.
-const golden = "fd6503f164e9f200"
+// golden is the digest of the world of seed 7 with 60 patients on amd64. Other processors may
+// fuse multiplications and round a last digit otherwise.
+const golden = "361f0af1b3402708"

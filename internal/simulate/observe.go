@@ -52,13 +52,6 @@ func conceptOf(t terminology.Test) fhirjson.Node {
 	return fhir.Object("coding", coding, "text", t.Name)
 }
 
-// taken is one set of vital signs, for the note.
-type taken struct {
-	systolic, diastolic, pulse, breaths int
-	temp, oxygen, pounds, inches, bmi   float64
-	when                                time.Time
-}
-
 // vital writes one vital sign.
 func (c *chart) vital(v *visit, when time.Time, code string, value float64) {
 	t := testOf(code)

@@ -75,14 +75,6 @@ func (p *patient) self() fhirjson.Node {
 	return fhir.RefTo("Patient/"+p.id, p.short())
 }
 
-// subject words of the notes
-func (p *patient) he() string {
-	if p.sex == "male" {
-		return "he"
-	}
-	return "she"
-}
-
 // persona fixes what matters of one patient; what it leaves open is drawn.
 type persona struct {
 	given, middle, family, nick, sex string

@@ -3,6 +3,7 @@ package simulate
 import (
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 		t.Fatal("another seed gave the same bytes")
 	}
 	t.Logf("digest %s", a)
-	if a != golden {
+	if runtime.GOARCH == "amd64" && a != golden {
 		t.Errorf("digest %s, the committed one is %s. If the change is meant, commit the new one.", a, golden)
 	}
 }

@@ -1,6 +1,13 @@
 package simulate
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/terminology"
+)
 
 // dose is one vaccination of the usual schedule: CVX code and the age it is given at.
 type dose struct {
@@ -83,4 +90,56 @@ type dosing struct {
 	cvx  string
 	on   time.Time
 	site string
+}
+
+// immunize gives the vaccines of the usual schedule: at a visit near the day, at one of
+// their own, or as a record from before.
+func (c *chart) immunize() {
+	p, w := c.p, c.w
+	for _, x := range p.vaccines(c.d, p.end().AddDate(0, 0, -20)) {
+		var at *visit
+		for _, v := range c.visits {
+			if gap := v.start.Sub(x.on).Hours() / 24; v.done && v.who != alvarez && gap > -6 && gap < 26 && (at == nil || v.start.Before(at.start)) {
+				at = v
+			}
+		}
+		name, ok := terminology.Lookup(terminology.CVX, x.cvx)
+		if !ok {
+			panic("simulate: no vaccine " + x.cvx)
+		}
+		when, primary := fhirjson.NewString(dated(x.on)), true
+		var during, given, lot, site, route fhirjson.Node
+		switch {
+		case at != nil:
+			during, when = at.ref(), fhirjson.NewString(stamp(at.start.Add(18*time.Minute)))
+		case x.on.Before(p.since) || len(c.visits) == 0 || p.age(x.on) < 0.02:
+			primary = false
+		default:
+			made := visit{minutes: 10, who: alvarez, kind: "Nurse visit", reason: "Vaccine"}
+			made.start, made.site = c.clockOf(x.on), p.home()
+			c.begin(&made)
+			c.end(&made)
+			during, when = made.ref(), fhirjson.NewString(stamp(made.start.Add(5*time.Minute)))
+		}
+		if primary {
+			given = fhir.Array(fhir.Object("function", fhir.Concept("http://terminology.hl7.org/CodeSystem/v2-0443", "AP", "Administering Provider", ""), "actor", c.staff(alvarez)))
+			lot = fhirjson.NewString(fmt.Sprintf("%c%c%04d", 'A'+rune(c.d.IntN(26)), 'A'+rune(c.d.IntN(26)), c.d.IntN(10000)))
+			site = fhir.Object("text", x.site)
+			if x.site == "Oral" {
+				site, route = fhirjson.NewNull(), fhir.Object("text", "By mouth")
+			} else {
+				route = fhir.Object("text", "Intramuscular")
+			}
+		}
+		c.put(fhir.Object("resourceType", "Immunization", "id", c.id("immunization"), "status", "completed", "vaccineCode", fhir.Concept(terminology.CVX, x.cvx, name.Display, name.Display),
+			"patient", p.self(), "encounter", during, "occurrenceDateTime", when, "primarySource", primary, "location", locationWhen(primary, w.siteRef(p.home())),
+			"lotNumber", lot, "site", site, "route", route, "performer", given))
+	}
+}
+
+func locationWhen(ok bool, n fhirjson.Node) fhirjson.Node {
+	if ok {
+		return n
+	}
+	return fhirjson.NewNull()
 }
