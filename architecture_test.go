@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,6 +198,11 @@ func TestDirection(t *testing.T) {
 // TestDoors holds the structural rules of security: one door for the database, the clock, and the network.
 func TestDoors(t *testing.T) {
 	drivers := []string{"database/sql", "github.com/ncruces/go-sqlite3", "github.com/jackc/pgx"}
+	banned := map[string]string{
+		"html/template": "screens are templ components", "text/template": "screens are templ components, texts are plain Go",
+		"log": "the logger is log/slog, handed in", "math/rand": "crypto/rand for secrets, math/rand/v2 for the rest",
+		"testing": "tests stay in tests", "expvar": "no global registries", "net/http/pprof": "no routes of its own accord", "unsafe": "no way round the types",
+	}
 	clockWords := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"}
 	for _, s := range sources(t) {
 		if s.test || attached[s.pkg] != "" || s.gen {
@@ -210,8 +216,14 @@ func TestDoors(t *testing.T) {
 					t.Errorf("%s imports %s: only internal/base/db speaks to a database driver", s.file, imp)
 				}
 			}
+			if why := banned[imp]; why != "" {
+				t.Errorf("%s imports %s: %s", s.file, imp, why)
+			}
 			if standards && (imp == "net" || strings.HasPrefix(imp, "net/") && imp != "net/url" || imp == "os" || strings.HasPrefix(imp, "os/")) {
 				t.Errorf("%s imports %s: standards are bytes and values; let the caller do input and output", s.file, imp)
+			}
+			if standards && (imp == "log/slog" || imp == "crypto/rand" || imp == "math/rand/v2" || imp == "database/sql/driver") {
+				t.Errorf("%s imports %s: standards give the same answer to the same bytes", s.file, imp)
 			}
 		}
 		s.calls(func(p, name string, pos token.Position) {
@@ -231,7 +243,37 @@ func TestDoors(t *testing.T) {
 				bad("only internal/base/auth mints scopes")
 			case p == module+"/internal/base/auth" && (name == "AsStaff" || name == "AsApp"):
 				bad("scopes made up for tests stay in tests")
+			case p == "net/http" && (name == "NewServeMux" || name == "Handle" || name == "HandleFunc") && s.file != "internal/web/ui/router.go" && s.file != "cmd/yarrow/serve.go" && s.file != "cmd/yarrow/control.go":
+				bad("routes are registered with a permission, through ui.Router")
+			case p == "github.com/a-h/templ" && (name == "Raw" || name == "SafeCSS" || name == "SafeCSSProperty" || strings.HasPrefix(name, "JSUnsafe")):
+				bad("everything shown is escaped")
+			case p == "log/slog" && slices.Contains([]string{"Default", "SetDefault", "Debug", "Info", "Warn", "Error", "Log"}, name):
+				bad("the logger is handed in by cmd")
+			case p == "fmt" && strings.HasPrefix(name, "Print"), p == "os" && (name == "Stdout" || name == "Stderr" || name == "Exit"):
+				if strings.HasPrefix(s.pkg, "internal/") {
+					bad("only cmd writes to the terminal and ends the program")
+				}
+			case p == "context" && (name == "Background" || name == "TODO") && (strings.HasPrefix(s.pkg, "internal/clinic/") || strings.HasPrefix(s.pkg, "internal/web/")):
+				bad("a request's work ends with the request: use its context")
 			}
+		})
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pos := s.fset.Position(call.Pos())
+			if x, ok := sel.X.(*ast.Ident); ok && sel.Sel.Name == "Compile" && x.Name == "tx" && (s.pkg != "internal/base/fhirstore" && s.pkg != "internal/base/backup" || !strings.HasSuffix(s.file, "_store.go")) {
+				t.Errorf("%s: only the query compiler of fhirstore, and backup for the tables it finds, write statements as they go", pos)
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && sel.Sel.Name == "HTTP" && x.Name == "q" && len(call.Args) == 0 && s.file != "internal/web/desk/signin.go" {
+				t.Errorf("%s: handlers see a ui.Request, never a bare one", pos)
+			}
+			return true
 		})
 	}
 }
@@ -253,7 +295,25 @@ func TestHabits(t *testing.T) {
 		if s.lines > 800 && !s.gen && long[s.file] == "" {
 			t.Errorf("%s has %d lines: split it by idea, or list it in `long` with the reason", s.file, s.lines)
 		}
+		for _, g := range s.ast.Comments {
+			for _, word := range []string{"TODO", "FIXME", "XXX", "HACK"} {
+				if strings.Contains(g.Text(), word) {
+					t.Errorf("%s: %s: do it, or write an issue", s.fset.Position(g.Pos()), word)
+				}
+			}
+		}
+		if s.test {
+			ast.Inspect(s.ast, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) {
+					if x, ok := sel.X.(*ast.Ident); ok && len(x.Name) == 1 {
+						t.Errorf("%s: a test that skips proves nothing: fail, or say what was not run", s.fset.Position(sel.Pos()))
+					}
+				}
+				return true
+			})
+		}
 		for _, d := range s.ast.Decls {
+			exported(t, s, d)
 			switch d := d.(type) {
 			case *ast.FuncDecl:
 				if d.Recv == nil && d.Name.Name == "init" && !s.gen {
@@ -299,5 +359,72 @@ func TestArchitecturePage(t *testing.T) {
 		if _, err := os.Stat(p); err != nil {
 			t.Errorf("%s is on the shelves but not in the tree", p)
 		}
+	}
+}
+
+// exported wants a comment on what other packages see: what it is, units, shapes, errors a caller must handle.
+func exported(t *testing.T, s source, d ast.Decl) {
+	if s.gen || s.test || s.pkg == "cmd/yarrow" || s.ast.Name.Name == "main" {
+		return
+	}
+	missing := func(n ast.Node, name string) {
+		t.Errorf("%s: %s has no comment", s.fset.Position(n.Pos()), name)
+	}
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil && d.Name.IsExported() && d.Doc == nil {
+			missing(d, d.Name.Name)
+		}
+	case *ast.GenDecl:
+		for _, sp := range d.Specs {
+			if ts, ok := sp.(*ast.TypeSpec); ok && ts.Name.IsExported() && d.Doc == nil && ts.Doc == nil && ts.Comment == nil {
+				missing(ts, ts.Name.Name)
+			}
+		}
+	}
+}
+
+// TestTexts holds what every text of the tree must keep, whatever its language: nothing of the machine it was written on, no place
+// that packages are fetched from, no page that steps round escaping or the content policy.
+func TestTexts(t *testing.T) {
+	anywhere := regexp.MustCompile(`(^|[^\w.{}])/(work|home|root|Users)/|proxy\.golang\.org|registry\.npmjs\.org|sum\.golang\.org`)
+	inTempl := regexp.MustCompile(`templ\.(Raw|JSUnsafeFuncCall|SafeCSS)|<style|<script[^>]*>[^<]|\s(on[a-z]+|style)=["{]|<iframe|javascript:`)
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); p != "." && (n == ".git" || n == "node_modules" || n == "testdata" || n == "dist" || n == "bin" || n == "artefacts") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !slices.Contains([]string{".go", ".templ", ".md", ".sql", ".sh", ".ts", ".mjs", ".css", ".txt", ".json", ".yml", ".yaml", ""}, path.Ext(d.Name())) || p == "architecture_test.go" || strings.HasSuffix(p, "_templ.go") {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil || info.Size() > 1<<20 || !info.Mode().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(string(text), "\n")
+		if n := path.Ext(p); len(lines) > 800 && (n == ".templ" || n == ".ts" || n == ".css") && long[filepath.ToSlash(p)] == "" {
+			t.Errorf("%s has %d lines: split it by idea, or list it in `long` with the reason", p, len(lines))
+		}
+		for i, line := range lines {
+			if m := anywhere.FindString(line); m != "" {
+				t.Errorf("%s:%d: %q belongs to one machine", p, i+1, m)
+			}
+			if m := inTempl.FindString(line); m != "" && path.Ext(p) == ".templ" {
+				t.Errorf("%s:%d: %q: pages have no inline style or script and escape what they show", p, i+1, m)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
