@@ -2,9 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
 
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/simulate"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -18,29 +28,195 @@ type demo struct {
 	Seed     uint64 `help:"Another seed, another practice." default:"1"`
 }
 
+// demoFile is demo.json: what a script needs to sign in, and what the next start needs to go on.
+type demoFile struct {
+	URL      string        `json:"url"`
+	Practice string        `json:"practice"`
+	Seed     uint64        `json:"seed"`
+	Size     int           `json:"size"`
+	Planned  time.Time     `json:"planned"` // the moment the world was planned for
+	Loaded   int           `json:"loaded"`  // bundles that are in
+	Complete bool          `json:"complete"`
+	Staff    []demoPerson  `json:"staff"`
+	Patients []demoPatient `json:"patients"`
+	Note     string        `json:"note"`
+	path     string
+}
+
+type demoPerson struct {
+	Login        string   `json:"login"`
+	Name         string   `json:"name"`
+	Roles        []string `json:"roles"`
+	Practitioner string   `json:"practitioner"`
+	Password     string   `json:"password"`
+	TOTP         string   `json:"totp"`
+}
+
+type demoPatient struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Birth string `json:"birthDate"`
+	MRN   string `json:"mrn"`
+}
+
 func (c *demo) Run(ctx context.Context, out *output) error {
+	began := clock.System().Now()
 	host, _, err := net.SplitHostPort(c.Listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fhir.Problem("security", "The demonstration speaks plain HTTP and listens on this machine only.", "Use --listen 127.0.0.1:PORT.")
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fhir.Problem("exception", "The folder for the demonstration cannot be made.", "Name another with --data.").Because(err)
 	}
 	l, err := listen(c.Listen)
 	if err != nil {
 		return err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	base := fmt.Sprintf("http://localhost:%d", port)
-	p := place{Data: c.Data}
-	g, err := p.open(ctx, out, who{Demo: true, RPID: "localhost", Origin: base})
+	base := fmt.Sprintf("http://localhost:%d", l.Addr().(*net.TCPAddr).Port)
+	g, err := place{Data: c.Data}.open(ctx, out, who{Demo: true, RPID: "localhost", Origin: base})
 	if err != nil {
 		return err
 	}
 	defer g.close()
 	h := g.build(out, true, false)
-	if _, err := g.auth.PracticeBySlug(ctx, demoSlug); err != nil {
-		if _, err := g.auth.AddPractice(ctx, demoSlug, "Yarrow Demo Family Medicine"); err != nil {
+	f, w, sys, err := c.plan(ctx, g, base)
+	if err != nil {
+		return err
+	}
+	load := demoLoad{store: g.store, scope: sys, file: f}
+	for b := range w.First() {
+		if err := load.put(ctx, b); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out.text, "Yarrow is open at %s/%s\n", base, demoSlug)
-	return h.run(ctx, l, nil)
+	if err := load.list(ctx, h); err != nil {
+		return err
+	}
+	f.print(out, clock.System().Since(began))
+	return h.run(ctx, l, func(ctx context.Context) error {
+		if f.Complete {
+			return nil
+		}
+		fmt.Fprintf(out.text, "The other charts come in now; work can begin.\n")
+		for b := range w.Rest() {
+			if err := load.put(ctx, b); err != nil {
+				if ctx.Err() != nil {
+					return nil // stopped by the person; the next start goes on here
+				}
+				return err
+			}
+			if n := f.Loaded; n%20 == 0 {
+				fmt.Fprintf(out.text, "  %d parts of the practice are in, %d resources\n", n, load.resources)
+			}
+		}
+		f.Complete = true
+		fmt.Fprintf(out.text, "  All %d patients are in, after %.1f s.\n", f.Size, clock.System().Since(began).Seconds())
+		return f.save()
+	})
+}
+
+// plan makes the world, or the one that was begun here before, and its practice and people.
+func (c *demo) plan(ctx context.Context, g *ground, base string) (*demoFile, *simulate.World, auth.System, error) {
+	f := &demoFile{path: filepath.Join(c.Data, "demo.json"), Seed: c.Seed, Size: c.Patients, Planned: clock.System().Now()}
+	if b, err := os.ReadFile(f.path); err == nil {
+		var old demoFile
+		if json.Unmarshal(b, &old) == nil && !old.Planned.IsZero() {
+			f.Seed, f.Size, f.Planned, f.Loaded, f.Complete = old.Seed, old.Size, old.Planned, old.Loaded, old.Complete
+		}
+	}
+	w := simulate.Plan(f.Seed, f.Planned, f.Size)
+	f.URL, f.Practice = base, demoSlug
+	f.Note = "A demonstration: everybody here is invented. These sign-ins are public; a production server refuses them."
+	p, err := g.auth.PracticeBySlug(ctx, demoSlug)
+	if err != nil {
+		id, err := g.auth.AddPractice(ctx, demoSlug, w.Practice)
+		if err != nil {
+			return nil, nil, auth.System{}, err
+		}
+		p.ID = id
+	}
+	sys := auth.SystemScope(p.ID, "simulation")
+	there := map[string]bool{}
+	users, err := g.auth.Users(ctx, sys)
+	if err != nil {
+		return nil, nil, auth.System{}, err
+	}
+	for _, u := range users {
+		there[u.Login] = true
+	}
+	for _, s := range w.Staff {
+		var roles []auth.Role
+		for _, r := range s.Roles {
+			roles = append(roles, auth.Role(r))
+		}
+		if !there[s.Login] {
+			if _, err := g.auth.AddUser(ctx, sys, auth.User{Login: s.Login, Display: s.Display(), PractitionerID: s.ID, Roles: roles, Password: s.Password, TOTPSecret: s.TOTPSecret}); err != nil {
+				return nil, nil, auth.System{}, err
+			}
+		}
+		f.Staff = append(f.Staff, demoPerson{s.Login, s.Display(), s.Roles, s.Reference(), s.Password, s.TOTPSecret})
+	}
+	return f, w, sys, nil
+}
+
+// demoLoad puts bundles in, leaving out those that an earlier start put in.
+type demoLoad struct {
+	store     *fhirstore.Store
+	scope     auth.System
+	file      *demoFile
+	at        int
+	resources int
+}
+
+func (d *demoLoad) put(ctx context.Context, b simulate.Bundle) error {
+	d.at++
+	if d.at <= d.file.Loaded {
+		return nil
+	}
+	if _, err := d.store.Apply(ctx, d.scope, b.JSON, fhirstore.ApplyOptions{KeepIDs: true}); err != nil {
+		return fmt.Errorf("the simulated part %q: %w", b.Name, err)
+	}
+	d.resources += b.Resources
+	d.file.Loaded = d.at
+	if d.at%20 == 0 {
+		return d.file.save()
+	}
+	return nil
+}
+
+// list writes demo.json with the patients there are.
+func (d *demoLoad) list(ctx context.Context, h *house) error {
+	hits, err := h.patients.Search(ctx, d.scope, "", 100000)
+	if err != nil {
+		return err
+	}
+	d.file.Patients = nil
+	for _, p := range hits {
+		d.file.Patients = append(d.file.Patients, demoPatient{p.ID, p.Name.Display(), p.BirthDate, p.MRN})
+	}
+	return d.file.save()
+}
+
+// save replaces demo.json as a whole, so that a reader never meets half of it.
+func (f *demoFile) save() error {
+	b, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(f.path+".new", f.path)
+}
+
+func (f *demoFile) print(out *output, took time.Duration) {
+	fmt.Fprintf(out.text, "\nYarrow is open at %s/%s after %.1f s. Every patient is invented.\n", f.URL, f.Practice, took.Seconds())
+	fmt.Fprintf(out.text, "Choose a person on the sign-in page, or sign in as one of them:\n\n")
+	t := tabwriter.NewWriter(out.text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  login\tpassword\twho\trole")
+	for _, s := range f.Staff {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Login, s.Password, s.Name, strings.Join(s.Roles, ", "))
+	}
+	t.Flush()
+	fmt.Fprintf(out.text, "\nOne-time codes: the keys for an authenticator app are in %s.\nStop with Ctrl+C; what you did stays for the next start.\n\n", f.path)
 }

@@ -10,7 +10,6 @@ import (
 
 const (
 	practiceName = "Harbor Street Family Medicine"
-	zoneName     = "America/New_York"
 )
 
 // Person is someone who works in the practice.
@@ -98,8 +97,8 @@ func (w *World) organization() fhirjson.Node {
 	return fhir.RefTo("Organization/"+w.id("practice"), practiceName)
 }
 
-func zoneExtension() fhirjson.Node {
-	return fhir.Array(fhir.Object("url", "http://hl7.org/fhir/StructureDefinition/timezone", "valueCode", zoneName))
+func (w *World) zoneExtension() fhirjson.Node {
+	return fhir.Array(fhir.Object("url", "http://hl7.org/fhir/StructureDefinition/timezone", "valueCode", w.Zone.String()))
 }
 
 // payers are the plans patients have; the names are invented except for the public programs.
@@ -121,7 +120,7 @@ func (w *World) furniture() []fhirjson.Node {
 	kind := func(code, display string) fhirjson.Node {
 		return fhir.Array(fhir.Concept("http://terminology.hl7.org/CodeSystem/organization-type", code, display, ""))
 	}
-	out := []fhirjson.Node{fhir.Object("resourceType", "Organization", "id", w.id("practice"), "extension", zoneExtension(), "active", true,
+	out := []fhirjson.Node{fhir.Object("resourceType", "Organization", "id", w.id("practice"), "extension", w.zoneExtension(), "active", true,
 		"type", kind("prov", "Healthcare Provider"), "name", practiceName, "telecom", phone(sites[0].phone),
 		"address", fhir.Array(address(sites[0].line, sites[0].city, sites[0].state, sites[0].postal)))}
 	for _, p := range payers {
@@ -129,7 +128,7 @@ func (w *World) furniture() []fhirjson.Node {
 	}
 	out = append(out, fhir.Object("resourceType", "Organization", "id", w.id("laboratory"), "active", true, "type", kind("other", "Other"), "name", laboratory))
 	for i, s := range sites {
-		out = append(out, fhir.Object("resourceType", "Location", "id", w.siteID(i), "extension", zoneExtension(), "status", "active", "name", s.name, "mode", "instance",
+		out = append(out, fhir.Object("resourceType", "Location", "id", w.siteID(i), "extension", w.zoneExtension(), "status", "active", "name", s.name, "mode", "instance",
 			"telecom", phone(s.phone), "address", address(s.line, s.city, s.state, s.postal), "managingOrganization", w.organization(),
 			"hoursOfOperation", fhir.Array(fhir.Object("daysOfWeek", w.openDays(), "openingTime", "08:00:00", "closingTime", "17:00:00"))))
 		for r := 1; r <= s.rooms; r++ {

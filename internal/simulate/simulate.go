@@ -43,10 +43,7 @@ type Bundle struct {
 // someone to show it) as of a moment. Histories depend on the seed and the day; how far
 // today's visits have come depends on the time of day as well.
 func Plan(seed uint64, now time.Time, patients int) *World {
-	zone, err := time.LoadLocation(zoneName)
-	if err != nil {
-		panic("simulate: " + err.Error()) // zones are built in
-	}
+	zone := Daytime(now)
 	w := &World{Seed: seed, Now: now.In(zone).Truncate(time.Minute), Practice: practiceName, Slug: "demo", Zone: zone}
 	w.Staff = w.people()
 	w.patients = w.cast(max(patients, len(featured)))

@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -25,8 +24,9 @@ import (
 
 const patience = 30 * time.Second
 
-// chrome starts one browser for the package; each journey gets a context of its own, with its own cookies.
-var chrome = sync.OnceValues(func() (context.Context, error) {
+// browser starts a browser with a profile of its own, as a person has.
+func browser(t *testing.T) context.Context {
+	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
@@ -38,14 +38,14 @@ var chrome = sync.OnceValues(func() (context.Context, error) {
 		opts = append(opts, chromedp.ExecPath(p))
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	atEnd = append(atEnd, stop)
+	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
-	atEnd = append(atEnd, cancel)
+	t.Cleanup(cancel)
 	if err := chromedp.Run(ctx); err != nil {
-		return nil, fmt.Errorf("no browser: %w (apt-get install chromium)", err)
+		t.Fatalf("no browser: %v (apt-get install chromium)", err)
 	}
-	return ctx, nil
-})
+	return ctx
+}
 
 var atEnd []func()
 
@@ -81,17 +81,11 @@ var (
 	phoneDark   = screen{width: 390, height: 844, phone: true, theme: "dark"}
 )
 
-// visit opens a fresh browser context for a person.
+// visit opens a fresh browser for a person.
 func visit(t *testing.T, base string, s screen) *visitor {
 	t.Helper()
-	root, err := chrome()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := chromedp.NewContext(root, chromedp.WithNewBrowserContext())
+	ctx, cancel := context.WithTimeout(browser(t), 5*time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancel2 := context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(cancel2)
 	v := &visitor{t: t, ctx: ctx, base: base, name: strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())}
 	own, _ := url.Parse(base)
 	chromedp.ListenTarget(ctx, func(ev any) {
@@ -118,7 +112,7 @@ func visit(t *testing.T, base string, s screen) *visitor {
 			}
 		}
 	})
-	err = chromedp.Run(ctx, log.Enable(), network.Enable(),
+	err := chromedp.Run(ctx, log.Enable(), network.Enable(),
 		emulation.SetDeviceMetricsOverride(s.width, s.height, 1, s.phone),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
 	if err != nil {
@@ -180,6 +174,7 @@ func (v *visitor) fill(sel, text string) {
 func (v *visitor) press(keys string, opts ...chromedp.KeyOption) {
 	v.t.Helper()
 	v.acts++
+	v.until("the page is ready for keys", `document.readyState === 'complete'`)
 	v.do("press "+keys, chromedp.KeyEvent(keys, opts...))
 }
 
@@ -188,11 +183,23 @@ func (v *visitor) see(sel string) {
 	v.do("see "+sel, chromedp.WaitVisible(sel, chromedp.ByQuery))
 }
 
-// text waits until the page says it.
+// says waits until the page says it, however often it is drawn or loaded anew meanwhile.
 func (v *visitor) says(words string) {
 	v.t.Helper()
 	q, _ := json.Marshal(words)
-	v.do("page says "+words, chromedp.Poll(`document.body && document.body.innerText.includes(`+string(q)+`)`, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+	v.until("page says "+words, `!!document.body && document.body.innerText.includes(`+string(q)+`)`)
+}
+
+// until waits until an expression is true on whatever page is there.
+func (v *visitor) until(what, js string) {
+	v.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		var is bool
+		if err := chromedp.Run(v.ctx, chromedp.Evaluate(js, &is)); err == nil && is {
+			return
+		}
+	}
+	v.do(what+" (gave up)", chromedp.ActionFunc(func(context.Context) error { return context.DeadlineExceeded }))
 }
 
 func (v *visitor) eval(js string, into any) {

@@ -23,7 +23,7 @@ func (v *visitor) todaysPatient() (path string) {
 	v.t.Helper()
 	v.open("/demo/schedule")
 	v.see(".day a.ap")
-	v.click(".day a.ap:not(.s-done):not(.s-noshow)")
+	v.eval(`document.querySelector('.day a.ap:not(.s-done):not(.s-noshow)').click()`, nil)
 	v.do("open details", chromedp.WaitVisible("#det a[data-key=v]", chromedp.ByQuery), chromedp.AttributeValue("#det a[data-key=v]", "href", &path, nil, chromedp.ByQuery))
 	return path
 }
@@ -64,7 +64,8 @@ func TestMainJob(t *testing.T) {
 	v.do("new note", chromedp.Evaluate(`document.querySelector('.newnote button, [data-key=n]').click()`, nil))
 	v.see("note-editor textarea:not([readonly])")
 	v.do("write", chromedp.SendKeys("note-editor textarea", "Feels well since the last visit; walks daily.", chromedp.ByQuery))
-	v.do("saved", chromedp.Poll(`/\d\d:\d\d/.test(document.querySelector('note-editor [data-state]').innerText)`, nil), chromedp.Sleep(2500*time.Millisecond))
+	v.do("a pause for the autosave", chromedp.Sleep(2500*time.Millisecond))
+	v.until("saved", `/\d\d:\d\d/.test(document.querySelector('note-editor [data-state]').innerText)`)
 	v.accessible("note editor")
 	v.shot("5-note")
 	where := v.where()
@@ -104,7 +105,7 @@ func TestKeyboardOnly(t *testing.T) {
 	v.press("k", chromedp.KeyModifiers(2)) // Ctrl+K
 	v.see("#pal[open]")
 	v.do("type a name", chromedp.SendKeys("#palq", family[:min(len(family), 5)], chromedp.ByQuery))
-	v.do("found", chromedp.Poll(`[...document.querySelectorAll('#pallist [role=option]')].some(o => o.id.startsWith('p-'))`, nil))
+	v.until("found", `[...document.querySelectorAll('#pallist [role=option]')].some(o => o.id.startsWith('p-'))`)
 	v.accessible("palette")
 	v.shot("palette")
 	v.press(kb.Enter)
@@ -113,17 +114,17 @@ func TestKeyboardOnly(t *testing.T) {
 		t.Errorf("opening a chart took %d actions beside the letters, want 2", v.acts)
 	}
 	v.press("5")
-	v.do("vitals page", chromedp.Poll(`location.pathname.endsWith('/vitals')`, nil))
+	v.until("vitals page", `location.pathname.endsWith('/vitals')`)
 	v.press("v")
 	v.see("#dlg[open] #f-systolic")
 	v.press(kb.Escape)
 	v.press("1")
-	v.do("summary page", chromedp.Poll(`!/(vitals|notes|results)$/.test(location.pathname)`, nil), chromedp.WaitVisible(".story", chromedp.ByQuery))
+	v.until("summary page", `!/(vitals|notes|results)$/.test(location.pathname) && !!document.querySelector('.story')`)
 	v.press("g")
 	v.press("s")
-	v.do("schedule by G S", chromedp.Poll(`location.pathname.endsWith('/schedule')`, nil))
+	v.until("schedule by G S", `location.pathname.endsWith('/schedule')`)
 	v.press("?")
-	v.do("keys by ?", chromedp.Poll(`location.pathname.endsWith('/keys')`, nil))
+	v.until("keys by ?", `location.pathname.endsWith('/keys')`)
 	v.accessible("keys")
 }
 
@@ -192,7 +193,7 @@ func TestFrontDesk(t *testing.T) {
 	v.acts = 0
 	v.click(".day a.ap.s-booked, .day a.ap.s-conf")
 	v.see("#det .act")
-	v.do("arrive", chromedp.Click(`//div[@id='det' or @id='det']//aside//button | //aside[@id='det']//button[contains(.,'Arrived')]`, chromedp.BySearch))
+	v.do("arrive", chromedp.Click(`//aside[@id='det']//button[contains(.,'Arrived') or contains(.,'Arrive') or contains(.,'Check in')]`, chromedp.BySearch))
 	v.see(".toast")
 	v.shot("arrived")
 	v.do("undo", chromedp.Click(".toast form button", chromedp.ByQuery))

@@ -102,7 +102,9 @@ func (r *running) start() {
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
 				if resp.StatusCode == http.StatusOK {
-					return
+					if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &r.Demo) == nil { // now it is complete
+						return
+					}
 				}
 			}
 		}
