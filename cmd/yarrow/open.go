@@ -89,11 +89,10 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		o.DataDir = p.Data
 	}
 	d, err := db.Open(ctx, o)
-	if newStore && err == nil {
-		if err = newKeysFit(ctx, d, ko, created != nil); err != nil {
-			d.Close()
-			return nil, err
-		}
+	if newStore && errors.Is(err, db.ErrOtherKeys) {
+		unmakeKeys(ko, created != nil)
+		return nil, fhir.Problem("not-found", fmt.Sprintf("The database holds practices, but the key store %s is missing; without it the data cannot be read.", ko.StoreDir),
+			"Name the right one with --keystore and --master-key, or bring it back with `yarrow keys import`.")
 	}
 	if created != nil {
 		out.newMaster(created)
@@ -108,18 +107,6 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 // newMaster shows the recovery key of a master key, the only time it can be seen.
 func (o *output) newMaster(c *keys.Created) {
 	fmt.Fprintf(o.errs, "A new master key was made: %s\nIts recovery key, to be printed and kept apart from this machine:\n\n    %s\n\n", c.MasterFile, c.Recovery)
-}
-
-// newKeysFit refuses, and takes back, keys that were made for a database that holds practices already: those have keys
-// elsewhere, and what new ones wrote would be lost with the next start under the right ones.
-func newKeysFit(ctx context.Context, d *db.DB, ko keys.Options, master bool) error {
-	there, err := d.Practices(ctx)
-	if err != nil || len(there) == 0 {
-		return err
-	}
-	unmakeKeys(ko, master)
-	return fhir.Problem("not-found", fmt.Sprintf("The database holds practices, but the key store %s is missing; without it the data cannot be read.", ko.StoreDir),
-		"Name the right one with --keystore and --master-key, or bring it back with `yarrow keys import`.")
 }
 
 // hasKeys says whether there is a key store already.

@@ -76,7 +76,7 @@ func onSQLite(t *testing.T) *home {
 }
 
 func onPostgreSQL(t *testing.T) *home {
-	return &home{t: t, dir: t.TempDir(), pg: dbtest.Migrated(t)}
+	return &home{t: t, dir: t.TempDir(), pg: dbtest.Migrated(t, nil)}
 }
 
 // another is an installation of the same engine with nothing in it, not even keys.

@@ -85,7 +85,7 @@ func emptyDB(t *testing.T, e db.Engine, ring *keys.Ring) *db.DB {
 	t.Helper()
 	o := db.Options{DataDir: filepath.Join(t.TempDir(), "other"), Migrations: schema}
 	if e == db.PostgreSQL {
-		o = dbtest.PostgreSQL(t, schema).Options()
+		o = db.Options{DatabaseURL: dbtest.Migrated(t, schema).App, Migrations: schema}
 	}
 	o.Keys, o.Clock = ring, clock.NewManual(dbtest.Start)
 	d, err := db.Open(t.Context(), o)

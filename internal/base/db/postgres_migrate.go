@@ -112,8 +112,7 @@ func migrateSchema(ctx context.Context, conn *sql.DB, set migrationSet, schema, 
 		return err
 	}
 	if schema == systemSchema {
-		if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS practice_store
-			(practice_id BIGINT PRIMARY KEY, created BIGINT NOT NULL)`); err != nil {
+		if _, err := conn.ExecContext(ctx, practiceStoreTable); err != nil {
 			return err
 		}
 	} else if err := eachTable(ctx, conn, schema, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY"); err != nil {

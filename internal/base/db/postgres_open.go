@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,6 +20,7 @@ type postgresBackend struct {
 	db       *DB
 	practice *pgPool
 	system   *pgPool
+	fitting  sync.Map // PracticeID: its keys are those it was made with
 }
 
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
@@ -32,6 +34,10 @@ func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
 		return nil, err
 	}
 	if err := b.inspect(ctx, o.migrations()); err != nil {
+		_ = b.close()
+		return nil, err
+	}
+	if err := b.fits(ctx, System); err != nil {
 		_ = b.close()
 		return nil, err
 	}
@@ -70,6 +76,9 @@ func (b *postgresBackend) view(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 
 // once runs fn in one transaction.
 func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) {
+	if err := b.fits(ctx, tx.Practice()); err != nil {
+		return err
+	}
 	pool := b.pool(tx.Practice())
 	res, err := pool.acquire(ctx)
 	if err != nil {
@@ -158,16 +167,24 @@ func lostConnection(err error) error {
 }
 
 var (
-	addStore   = SQL(`INSERT INTO practice_store (practice_id, created) VALUES ($1, $2) ON CONFLICT DO NOTHING`)
-	listStores = SQL(`SELECT practice_id FROM practice_store ORDER BY practice_id`)
+	addStore   = SQL(`INSERT INTO practice_store (practice_id, created, key_check) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`)
+	listStores = SQL(`SELECT practice_id FROM practice_store WHERE practice_id > 0 ORDER BY practice_id`)
 )
 
 type ownScope struct{ Seal }
 
 func (b *postgresBackend) create(ctx context.Context, id PracticeID) error {
 	return b.db.Do(ctx, ownScope{NewSeal(System, Actor{Kind: "system"})}, func(tx *Tx) error {
-		_, err := tx.Exec(ctx, addStore, id, tx.NowMicro())
-		return err
+		for _, p := range []PracticeID{System, id} {
+			check, err := b.keyCheck(p)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, addStore, p, tx.NowMicro(), check); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

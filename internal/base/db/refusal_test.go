@@ -97,6 +97,13 @@ func TestTheWrongKeyIsNamed(t *testing.T) {
 	wantIssue(t, err, "exception", "does not open with its key")
 }
 
+func TestKeysOfAnotherInstallationAreRefused(t *testing.T) {
+	a, b := dbtest.PostgreSQL(t, ours), dbtest.SQLite(t, ours)
+	err := reopenWith(t, a, func(o *db.Options) { o.Keys = b.Keys })
+	wantIssue(t, err, "security", "sealed with other keys")
+	a.Reopen(t)
+}
+
 func TestDestroyedKeysCloseThePractice(t *testing.T) {
 	each(t, func(t *testing.T, d *dbtest.DB) {
 		if _, err := d.Keys.Destroy(2); err != nil {

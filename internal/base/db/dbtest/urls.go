@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -15,15 +16,15 @@ import (
 // URLs lead the roles of one PostgreSQL database to it.
 type URLs struct{ App, Owner, Super string }
 
-// Migrated gives the test a database with this binary's schema and no rows, for programs that open it themselves. A
-// test that changes what schema_version says uses Empty instead.
-func Migrated(t testing.TB) URLs {
+// Migrated gives the test a database with the schema of files (nil: Yarrow's) and no rows, for programs that open it
+// themselves. A test that changes what schema_version says uses Empty instead.
+func Migrated(t testing.TB, files fs.FS) URLs {
 	t.Helper()
 	c, err := theCluster()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.urls(c.claim(t, nil))
+	return c.urls(c.claim(t, files))
 }
 
 var emptyNumber atomic.Int64
