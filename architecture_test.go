@@ -3,6 +3,7 @@
 package yarrow_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -426,5 +427,46 @@ func TestTexts(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDependenciesPage wants every module that the code imports by itself, and every package of the browser, on the page that says why.
+func TestDependenciesPage(t *testing.T) {
+	page, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mod)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || !strings.Contains(f[0], ".") || strings.HasSuffix(strings.TrimSpace(line), "// indirect") {
+			continue
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(f[0], "github.com/"), "golang.org/")
+		name = regexp.MustCompile(`/v\d+$`).ReplaceAllString(name, "")
+		if last := path.Base(name); !strings.Contains(string(page), name) && !strings.Contains(string(page), last) {
+			t.Errorf("%s is required by go.mod and not on docs/dependencies.md", f[0])
+		}
+	}
+	var web struct {
+		Dependencies    map[string]string `json:"dependencies"`
+		DevDependencies map[string]string `json:"devDependencies"`
+	}
+	text, err := os.ReadFile("web/package.json")
+	if err == nil {
+		err = json.Unmarshal(text, &web)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []map[string]string{web.Dependencies, web.DevDependencies} {
+		for name := range list {
+			if !strings.Contains(string(page), name) {
+				t.Errorf("%s is required by web/package.json and not on docs/dependencies.md", name)
+			}
+		}
 	}
 }
