@@ -26,7 +26,8 @@ type finding struct {
 	Resources int      `json:"resources"`
 	Versions  int      `json:"olderVersions"`
 	Damaged   []harm   `json:"damaged"`
-	Index     []string `json:"wrongIndex"`
+	Index     []string `json:"wrongIndex"` // the first thousand
+	Wrong     int      `json:"wrongIndexCount"`
 	Stray     int      `json:"strayIndexRows"`
 	Repaired  int      `json:"repaired"`
 	Audit     int64    `json:"auditEntries"`
@@ -63,6 +64,17 @@ func (c *doctor) Run(ctx context.Context, out *output) error {
 	}
 	sound := true
 	findings := []finding{}
+	if c.Practice == "" {
+		f := finding{Practice: "sign-ins and practices", Sound: true, Damaged: []harm{}, Index: []string{}, Problems: []string{}}
+		g.structure(ctx, db.System, &f)
+		if !f.Sound {
+			sound = false
+			findings = append(findings, f)
+			if !c.JSON {
+				f.print(out)
+			}
+		}
+	}
 	for _, p := range all {
 		f, err := g.examine(ctx, p, c.Repair)
 		if err != nil {
@@ -102,7 +114,7 @@ func (g *ground) examine(ctx context.Context, p auth.Practice, repair bool) (fin
 	for _, d := range r.Damaged {
 		f.Damaged = append(f.Damaged, harm{d.Type, d.Row, d.Version})
 	}
-	f.Index = append(f.Index, r.WrongIndex...)
+	f.Index, f.Wrong = append(f.Index, r.WrongIndex...), r.WrongCount
 	if !r.Sound() {
 		f.Sound = false
 	}
@@ -112,6 +124,7 @@ func (g *ground) examine(ctx context.Context, p auth.Practice, repair bool) (fin
 	case !r.Sound():
 		f.Remedy = "Run `yarrow doctor --repair`."
 	}
+	g.structure(ctx, p.ID, &f)
 	log, err := g.audit.Verify(ctx, auth.SystemScope(p.ID, "doctor"))
 	switch {
 	case ctx.Err() != nil:
@@ -125,6 +138,19 @@ func (g *ground) examine(ctx context.Context, p auth.Practice, repair bool) (fin
 	}
 	f.Audit = log.Entries + log.Waiting
 	return f, nil
+}
+
+// structure looks at the file of a store as such.
+func (g *ground) structure(ctx context.Context, p db.PracticeID, f *finding) {
+	faults, err := g.db.CheckFile(ctx, auth.SystemScope(p, "doctor"))
+	if err != nil && ctx.Err() == nil {
+		f.fault(err)
+	}
+	if len(faults) > 0 {
+		f.Sound = false
+		f.Problems = append(f.Problems, faults...)
+		f.Remedy = restoreRemedy
+	}
 }
 
 const restoreRemedy = "Keep this folder or database as it is, and restore the practice from the latest backup into a new one with `yarrow restore`."
@@ -160,8 +186,13 @@ func (f *finding) print(out *output) {
 	for _, d := range f.Damaged {
 		fmt.Fprintf(out.text, "    %s, row %d, version %d does not pass its integrity check and is not shown to anybody.\n", d.Type, d.Row, d.Version)
 	}
-	if len(f.Index) > 0 {
-		fmt.Fprintf(out.text, "    The index was wrong for %s.\n", strings.Join(f.Index, ", "))
+	if f.Wrong > 0 {
+		shown := f.Index[:min(len(f.Index), 10)]
+		more := ""
+		if f.Wrong > len(shown) {
+			more = fmt.Sprintf(" and %s others", grouped(int64(f.Wrong-len(shown))))
+		}
+		fmt.Fprintf(out.text, "    The index was wrong for %s%s.\n", strings.Join(shown, ", "), more)
 	}
 	if f.Stray > 0 {
 		fmt.Fprintf(out.text, "    %d index rows belong to no resource.\n", f.Stray)

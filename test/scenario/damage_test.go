@@ -120,6 +120,30 @@ func TestTheDoctorReadsTheAudit(t *testing.T) {
 	})
 }
 
+// TestAFlippedByteOfTheSystemFile: whatever byte of the file with the sign-ins changes, the doctor ends in order.
+func TestAFlippedByteOfTheSystemFile(t *testing.T) {
+	h := onSQLite(t).filled()
+	path := filepath.Join(h.data, "system.db")
+	whole := []byte(mustRead(t, path))
+	found := 0
+	const places = 24
+	for i := range places {
+		bad := bytes.Clone(whole)
+		bad[4096+(2*i+1)*(len(bad)-4096)/(2*places)] ^= 1
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := h.run("doctor")
+		if s.code == 4 {
+			found++
+		}
+		if s.code != 0 && s.code != 4 && s.code != 1 || strings.Contains(s.errs, "goroutine ") {
+			t.Errorf("byte %d: exit code %d\n%s%s", i, s.code, s.out, s.errs)
+		}
+	}
+	t.Logf("%d of %d flips of the system file hit something", found, places)
+}
+
 // TestAFlippedByteOfTheFile flips a byte at many places of the database file. The doctor finds it, unless nothing was
 // stored there: then everything is as it was. No other answer is possible, and nothing crashes.
 func TestAFlippedByteOfTheFile(t *testing.T) {

@@ -218,63 +218,94 @@ func TestASecondProcess(t *testing.T) {
 // room again the same command goes on to the same end.
 func TestAFullDisk(t *testing.T) {
 	dir := crowd(t, 12, 120)
-	h := onSQLite(t)
-	full := func(args ...string) said { return h.run(args...) }
-	room := func() {}
-	if h.disk(t, "size=3m") {
-		room = func() { mount(t, "-o", "remount,size=200m", h.dir) }
-		h.must("practice", "add", "crowd", "Crowd")
-	} else { // without the right to mount, files alone are limited
+	story := func(t *testing.T, h *home, full func(args ...string) said, room func()) {
+		s := full("import", "fhir", "--practice", "crowd", dir)
+		s.refused(t, 1, "The disk is full", "Free some space", "The import stopped", "run the same command again")
+		var kept int
+		for line := range strings.Lines(s.errs) {
+			if _, rest, ok := strings.Cut(line, "The import stopped. "); ok {
+				number, _, _ := strings.Cut(rest, " ")
+				if _, err := fmt.Sscan(strings.ReplaceAll(number, ",", ""), &kept); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		room()
+		f := h.sound()
+		if f.Resources < kept {
+			t.Errorf("%d resources are there, %d were acknowledged", f.Resources, kept)
+		}
+		t.Logf("the disk was full after %d resources", kept)
+		r, _ := h.imports("crowd", dir)
+		if f := h.sound(); f.Resources != 2+12+2*12*120 || f.OlderVersions != 0 || r.Refused != 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	t.Run("SQLite", func(t *testing.T) {
+		h := onSQLite(t)
+		if disk, ok := smallDisk(t, "size=3m"); ok {
+			h.dir, h.data = disk, filepath.Join(disk, "data")
+			h.must("practice", "add", "crowd", "Crowd")
+			story(t, h, h.run, func() { mount(t, "-o", "remount,size=200m", disk) })
+			return
+		}
 		t.Log("no small file system could be mounted: the size of files is limited instead")
 		h.must("practice", "add", "crowd", "Crowd")
-		full = func(args ...string) said {
+		story(t, h, func(args ...string) said {
 			cmd := command(t, append(args, h.place()...)...)
 			cmd.Args = append([]string{"sh", "-c", `ulimit -f 2000; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
 			cmd.Path = "/bin/sh"
 			return finish(t, cmd)
+		}, func() {})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		disk, ok := smallDisk(t, "size=64m")
+		if !ok {
+			t.Log("no small file system could be mounted: PostgreSQL's disk was not filled")
+			return
 		}
-	}
-	s := full("import", "fhir", "--practice", "crowd", dir)
-	s.refused(t, 1, "The disk is full", "Free some space", "The import stopped", "run the same command again")
-	var kept int
-	for line := range strings.Lines(s.errs) {
-		_, rest, ok := strings.Cut(line, "The import stopped. ")
-		if ok {
-			number, _, _ := strings.Cut(rest, " ")
-			if _, err := fmt.Sscan(strings.ReplaceAll(number, ",", ""), &kept); err != nil {
+		h := &home{t: t, dir: t.TempDir(), pg: dbtest.EmptyIn(t, disk)}
+		if s := yarrow(t, "migrate", "--database", h.pg.Owner); s.code != 0 {
+			t.Fatal(s.errs)
+		}
+		h.must("practice", "add", "crowd", "Crowd")
+		// Whatever the server needs for an empty database, 1 MB is left for the import.
+		var left syscall.Statfs_t
+		if err := syscall.Statfs(disk, &left); err != nil {
+			t.Fatal(err)
+		}
+		filler := filepath.Join(disk, "filler")
+		if err := os.WriteFile(filler, make([]byte, int64(left.Bavail)*left.Bsize-1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		story(t, h, h.run, func() {
+			if err := os.Remove(filler); err != nil {
 				t.Fatal(err)
 			}
-		}
-	}
-	room()
-	f := h.sound()
-	if f.Resources < kept {
-		t.Errorf("%d resources are there, %d were acknowledged", f.Resources, kept)
-	}
-	t.Logf("the disk was full after %d resources", kept)
-	r, _ := h.imports("crowd", dir)
-	if f := h.sound(); f.Resources != 2+12+2*12*120 || f.OlderVersions != 0 || r.Refused != 0 {
-		t.Errorf("%+v", f)
-	}
+		})
+	})
 }
 
-// disk puts the installation on a file system of its own; false where that is not allowed.
-func (h *home) disk(t *testing.T, options string) bool {
+// smallDisk is a file system of its own; false where that is not allowed.
+func smallDisk(t *testing.T, options string) (dir string, ok bool) {
 	t.Helper()
-	dir := filepath.Join(h.dir, "disk")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp("", "yarrow-disk") // unlike t.TempDir, others may be let in
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Getuid() != 0 || exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).Run() != nil {
-		return false
+		return "", false
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
-	h.dir, h.data = dir, filepath.Join(dir, "data")
-	return true
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, true
 }
 
 func mount(t *testing.T, args ...string) {

@@ -31,7 +31,10 @@ var emptyNumber atomic.Int64
 
 // Empty makes a database with nothing in it, as an operator hands it to `yarrow migrate`. It is dropped when the test
 // ends. The app role exists already when any test of this machine has migrated a database.
-func Empty(t testing.TB) URLs {
+func Empty(t testing.TB) URLs { return EmptyIn(t, "") }
+
+// EmptyIn is Empty with the database's files in a folder that only root can hand to the server; they outlive no test.
+func EmptyIn(t testing.TB, dir string) URLs {
 	t.Helper()
 	c, err := theCluster()
 	if err != nil {
@@ -39,17 +42,32 @@ func Empty(t testing.TB) URLs {
 	}
 	name := fmt.Sprintf("yarrow_empty_%d_%d", os.Getpid(), emptyNumber.Add(1))
 	ctx := context.Background()
-	if err := c.super(func(conn *pgx.Conn) error {
-		if err := dropDatabase(ctx, conn, name); err != nil {
-			return err
+	drop := []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"}
+	create := []string{"CREATE DATABASE " + name + " OWNER " + owner}
+	if dir != "" {
+		if c.server != nil {
+			if err := os.Chown(dir, int(c.server.Uid), int(c.server.Gid)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" OWNER "+owner)
-		return err
-	}); err != nil {
+		drop = append(drop, "DROP TABLESPACE IF EXISTS "+name)
+		create = []string{"CREATE TABLESPACE " + name + " LOCATION '" + dir + "'", create[0] + " TABLESPACE " + name}
+	}
+	run := func(statements ...string) error {
+		return c.super(func(conn *pgx.Conn) error {
+			for _, s := range statements {
+				if _, err := conn.Exec(ctx, s); err != nil {
+					return fmt.Errorf("%s: %w", s, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := run(append(drop, create...)...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.super(func(conn *pgx.Conn) error { return dropDatabase(ctx, conn, name) }); err != nil {
+		if err := run(drop...); err != nil {
 			t.Errorf("dropping the test's database: %v", err)
 		}
 	})
