@@ -62,6 +62,7 @@ var attached = map[string]string{
 	"internal/base/db/dbtest":            "internal/base/db",
 	"internal/base/db/migrations":        "internal/base/db",
 	"internal/clinic/clinictest":         "internal/clinic/clinical",
+	"internal/standards/corpustest":      "internal/standards/fhirjson",
 	"internal/standards/fhir/gen":        "internal/standards/fhir",
 	"internal/standards/terminology/gen": "internal/standards/terminology",
 	"internal/base/fhirstore/dictgen":    "internal/base/fhirstore",

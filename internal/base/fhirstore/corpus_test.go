@@ -14,21 +14,13 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/corpustest"
 	"yarrow.health/internal/standards/fhirjson"
 )
 
 // corpus is the folder of Synthea files, "" when YARROW_CORPUS is not set.
 func corpus(t testing.TB) string {
-	root := os.Getenv("YARROW_CORPUS")
-	if root == "" {
-		t.Log("YARROW_CORPUS is not set: the Synthea files were not run")
-		return ""
-	}
-	dir := filepath.Join(root, "synthea")
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return corpustest.Folder(t, "synthea")
 }
 
 // syntheaFiles are the FHIR files of the corpus; one set holds the log of its export as well.

@@ -1,12 +1,10 @@
 package fhir
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -14,24 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"yarrow.health/internal/standards/corpustest"
 	"yarrow.health/internal/standards/fhirjson"
 )
-
-// corpus returns the folder of a corpus of real inputs, or "" when none is
-// configured; a configured one must be there.
-func corpus(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("YARROW_CORPUS")
-	if root == "" {
-		t.Logf("YARROW_CORPUS is not set: %s was not read", name)
-		return ""
-	}
-	dir := filepath.Join(root, name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("YARROW_CORPUS: %v", err)
-	}
-	return dir
-}
 
 // document is one JSON file of a corpus.
 type document struct {
@@ -42,49 +25,21 @@ type document struct {
 // examples yields the official R4 examples.
 func examples(t testing.TB, yield func(document)) {
 	t.Helper()
-	dir := corpus(t, "fhir-r4")
+	dir := corpustest.Folder(t, "fhir-r4")
 	if dir == "" {
 		return
 	}
-	untar(t, filepath.Join(dir, "examples.tar.gz"), func(name string, raw []byte) {
+	corpustest.Untar(t, filepath.Join(dir, "examples.tar.gz"), func(name string, raw []byte) {
 		if strings.HasSuffix(name, ".json") && filepath.Base(name) != "package.json" {
 			yield(document{filepath.Base(name), raw})
 		}
 	})
 }
 
-// untar yields the files of a .tar.gz.
-func untar(t testing.TB, path string, yield func(name string, raw []byte)) {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		yield(h.Name, raw)
-	}
-}
-
 // synthea yields the Synthea bundles and NDJSON lines.
 func synthea(t testing.TB, yield func(document)) {
 	t.Helper()
-	dir := corpus(t, "synthea")
+	dir := corpustest.Folder(t, "synthea")
 	if dir == "" {
 		return
 	}
@@ -172,7 +127,7 @@ func TestSyntheaIsValid(t *testing.T) {
 
 // TestUSCoreIsValid reads the guides: profiles, value sets and examples.
 func TestUSCoreIsValid(t *testing.T) {
-	dir := corpus(t, "us-core")
+	dir := corpustest.Folder(t, "us-core")
 	if dir == "" {
 		return
 	}
@@ -182,7 +137,7 @@ func TestUSCoreIsValid(t *testing.T) {
 	}
 	count := 0
 	for _, path := range paths {
-		untar(t, path, func(name string, raw []byte) {
+		corpustest.Untar(t, path, func(name string, raw []byte) {
 			if !strings.HasSuffix(name, ".json") || strings.HasPrefix(filepath.Base(name), ".") || !bytes.Contains(raw, []byte(`"resourceType"`)) {
 				return
 			}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"yarrow.health/internal/standards/corpustest"
 )
 
 func TestResourceTypes(t *testing.T) {
@@ -122,7 +124,7 @@ func fingerprints(t *testing.T) map[string]string {
 // TestDataFollowsPublishedFiles compares elements and parameters with the
 // published bundles, read independently of the generator.
 func TestDataFollowsPublishedFiles(t *testing.T) {
-	dir := corpus(t, "fhir-r4")
+	dir := corpustest.Folder(t, "fhir-r4")
 	if dir == "" {
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"yarrow.health/internal/standards/corpustest"
 )
 
 // oracleExcluded are validator cases where we and the reference validator
@@ -21,12 +23,12 @@ var oracleExcluded = map[string]string{
 // none, and what it says about the structure of base R4 we say at the same
 // place.
 func TestValidateAgreesWithReference(t *testing.T) {
-	dir := corpus(t, "fhir-validator")
+	dir := corpustest.Folder(t, "fhir-validator")
 	if dir == "" {
 		return
 	}
 	files := map[string][]byte{}
-	untar(t, filepath.Join(dir, "r4-cases.tar.gz"), func(name string, raw []byte) { files[path.Clean(name)] = raw })
+	corpustest.Untar(t, filepath.Join(dir, "r4-cases.tar.gz"), func(name string, raw []byte) { files[path.Clean(name)] = raw })
 	var manifest struct {
 		Cases []struct {
 			File string

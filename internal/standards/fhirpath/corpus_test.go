@@ -1,67 +1,33 @@
 package fhirpath_test
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"yarrow.health/internal/standards/corpustest"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirpath"
 )
 
-func gunzip(t testing.TB, file string) []byte {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // examples returns the official R4 examples.
 func examples(t testing.TB) []*fhirjson.Node {
 	t.Helper()
-	dir := corpus(t, "fhir-r4")
+	dir := corpustest.Folder(t, "fhir-r4")
 	if dir == "" {
 		return nil
 	}
 	var out []*fhirjson.Node
-	r := tar.NewReader(bytes.NewReader(gunzip(t, filepath.Join(dir, "examples.tar.gz"))))
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.HasSuffix(h.Name, ".json") {
-			continue
-		}
-		data, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
+	corpustest.Untar(t, filepath.Join(dir, "examples.tar.gz"), func(name string, data []byte) {
+		if !strings.HasSuffix(name, ".json") {
+			return
 		}
 		if n, err := fhirjson.Parse(data, fhirjson.Limits{}); err == nil && fhir.IsResourceType(n.Get("resourceType").Text()) {
 			out = append(out, n)
 		}
-	}
+	})
+	return out
 }
 
 // rule is one invariant of a type's definition.
@@ -77,7 +43,7 @@ func invariants(t testing.TB, dir string) (map[string][]rule, int) {
 	out := map[string][]rule{}
 	total := 0
 	for _, file := range []string{"profiles-types", "profiles-resources"} {
-		bundle, err := fhirjson.Parse(gunzip(t, filepath.Join(dir, "definitions", file+".json.gz")), fhirjson.Limits{Bytes: 100 << 20})
+		bundle, err := fhirjson.Parse(corpustest.Gunzip(t, filepath.Join(dir, "definitions", file+".json.gz")), fhirjson.Limits{Bytes: 100 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +83,7 @@ func invariants(t testing.TB, dir string) (map[string][]rule, int) {
 
 // TestInvariants evaluates every binding invariant on the official examples, which are to obey them.
 func TestInvariants(t *testing.T) {
-	dir := corpus(t, "fhir-r4")
+	dir := corpustest.Folder(t, "fhir-r4")
 	if dir == "" {
 		return
 	}

@@ -9,24 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"yarrow.health/internal/standards/corpustest"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirpath"
 )
-
-// corpus returns the folder of real inputs, or "" when there is none to run.
-func corpus(t testing.TB, part string) string {
-	t.Helper()
-	root := os.Getenv("YARROW_CORPUS")
-	if root == "" {
-		t.Logf("YARROW_CORPUS is not set: %s did not run", part)
-		return ""
-	}
-	dir := filepath.Join(root, part)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("YARROW_CORPUS is set but %v", err)
-	}
-	return dir
-}
 
 type suite struct {
 	Groups []struct {
@@ -53,7 +39,7 @@ type suiteTest struct {
 // TestOfficialSuite runs HL7's FHIRPath tests for R4. A test in excluded must fail; the reasons are in
 // the list.
 func TestOfficialSuite(t *testing.T) {
-	dir := corpus(t, "fhirpath")
+	dir := corpustest.Folder(t, "fhirpath")
 	if dir == "" {
 		return
 	}

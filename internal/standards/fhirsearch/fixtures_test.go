@@ -1,18 +1,14 @@
 package fhirsearch
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"yarrow.health/internal/standards/corpustest"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -24,39 +20,6 @@ func mustParse(t testing.TB, s string) *fhirjson.Node {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// corpus returns the folder of real inputs, or "" when there is none to run.
-func corpus(t testing.TB, part string) string {
-	t.Helper()
-	root := os.Getenv("YARROW_CORPUS")
-	if root == "" {
-		t.Logf("YARROW_CORPUS is not set: %s did not run", part)
-		return ""
-	}
-	dir := filepath.Join(root, part)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("YARROW_CORPUS is set but %v", err)
-	}
-	return dir
-}
-
-func gunzip(t testing.TB, file string) []byte {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // eachResource visits two resources of our own, the official examples and the Synthea records of the corpus, entries of bundles one
@@ -78,26 +41,14 @@ func eachResource(t testing.TB, share int, do func(typ string, n *fhirjson.Node)
 	}
 	visit([]byte(patientJSON))
 	visit([]byte(observationJSON))
-	if dir := corpus(t, "fhir-r4"); dir != "" {
-		r := tar.NewReader(bytes.NewReader(gunzip(t, filepath.Join(dir, "examples.tar.gz"))))
-		for {
-			h, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			data, err := io.ReadAll(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasSuffix(h.Name, ".json") {
+	if dir := corpustest.Folder(t, "fhir-r4"); dir != "" {
+		corpustest.Untar(t, filepath.Join(dir, "examples.tar.gz"), func(name string, data []byte) {
+			if strings.HasSuffix(name, ".json") {
 				visit(data)
 			}
-		}
+		})
 	}
-	dir := corpus(t, "synthea")
+	dir := corpustest.Folder(t, "synthea")
 	if dir == "" {
 		return
 	}
@@ -109,7 +60,7 @@ func eachResource(t testing.TB, share int, do func(typ string, n *fhirjson.Node)
 		if count++; count%share != 0 {
 			return nil
 		}
-		data := gunzip(t, path)
+		data := corpustest.Gunzip(t, path)
 		if strings.HasSuffix(path, ".ndjson.gz") {
 			for _, line := range bytes.Split(data, []byte("\n")) {
 				if len(line) > 0 {

@@ -1,13 +1,13 @@
 package terminology
 
 import (
-	"compress/gzip"
-	"io"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"yarrow.health/internal/standards/corpustest"
 )
 
 func TestSearch(t *testing.T) {
@@ -186,12 +186,11 @@ func TestTests(t *testing.T) {
 
 // TestAgainstOwners compares the committed titles with the owners' files.
 func TestAgainstOwners(t *testing.T) {
-	corpus := os.Getenv("YARROW_CORPUS")
-	if corpus == "" {
-		t.Log("YARROW_CORPUS is not set: titles were not compared with the owners' files")
+	dir := corpustest.Folder(t, "codesets")
+	if dir == "" {
 		return
 	}
-	for _, line := range strings.Split(gunzip(t, corpus+"/codesets/icd10cm-fy2026-billable.csv.gz"), "\n") {
+	for _, line := range strings.Split(string(corpustest.Gunzip(t, filepath.Join(dir, "icd10cm-fy2026-billable.csv.gz"))), "\n") {
 		f := strings.SplitN(line, ",", 3)
 		if len(f) < 3 {
 			continue
@@ -229,22 +228,4 @@ func BenchmarkSearch(b *testing.B) {
 			}
 		})
 	}
-}
-
-func gunzip(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
