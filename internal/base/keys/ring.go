@@ -136,9 +136,7 @@ func Recover(masterFile, recovery string) error {
 	return nil
 }
 
-// Fingerprint names a master key without revealing it, so that people can tell two apart.
-func (r *Ring) Fingerprint() string { return fingerprint(r.master) }
-
+// fingerprint names a master key without revealing it, so that two can be told apart.
 func fingerprint(master []byte) string { return hex.EncodeToString(derive(master, "fingerprint", 8)) }
 
 // Create makes the secret of practice id. It does nothing when there is one, and refuses an id whose key was destroyed.

@@ -104,19 +104,8 @@ func address(p *fhirjson.Node) string {
 		if a.Get("use").Text() == "old" {
 			continue
 		}
-		var parts []string
-		for _, l := range a.Get("line").Items() {
-			parts = append(parts, l.Text())
-		}
-		parts = append(parts, a.Get("city").Text(), strings.TrimSpace(a.Get("state").Text()+" "+a.Get("postalCode").Text()))
-		var keep []string
-		for _, s := range parts {
-			if s != "" {
-				keep = append(keep, s)
-			}
-		}
-		if len(keep) > 0 {
-			return strings.Join(keep, ", ")
+		if line := fhir.AddressLine(&a); line != "" {
+			return line
 		}
 	}
 	return ""

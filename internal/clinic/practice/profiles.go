@@ -165,7 +165,7 @@ func (p *Profile) sites(list []*fhirstore.Resource) {
 		if n.Get("status").Text() == "inactive" {
 			continue
 		}
-		s := Site{ID: r.ID, Name: n.Get("name").Text(), Phone: phone(n), Address: oneLine(n.Get("address")), Hours: openingHours(n.Get("hoursOfOperation"), "daysOfWeek", "openingTime", "closingTime")}
+		s := Site{ID: r.ID, Name: n.Get("name").Text(), Phone: phone(n), Address: fhir.AddressLine(n.Get("address")), Hours: openingHours(n.Get("hoursOfOperation"), "daysOfWeek", "openingTime", "closingTime")}
 		if z := zoneOf(n); z != nil && !zoned {
 			p.Zone, zoned = z, true
 		}
@@ -185,21 +185,6 @@ func (p *Profile) sites(list []*fhirstore.Resource) {
 		}
 	}
 	sort.Slice(p.Sites, func(a, b int) bool { return p.Sites[a].Name < p.Sites[b].Name })
-}
-
-func oneLine(a *fhirjson.Node) string {
-	var parts []string
-	for _, l := range a.Get("line").Items() {
-		parts = append(parts, l.Text())
-	}
-	parts = append(parts, a.Get("city").Text(), strings.TrimSpace(a.Get("state").Text()+" "+a.Get("postalCode").Text()))
-	var keep []string
-	for _, s := range parts {
-		if s != "" {
-			keep = append(keep, s)
-		}
-	}
-	return strings.Join(keep, ", ")
 }
 
 var days = map[string]time.Weekday{"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}

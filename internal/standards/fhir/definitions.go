@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,9 +124,6 @@ func IsResourceType(name string) bool {
 	t := definitions()[name]
 	return t != nil && t.Kind == "resource" && !t.Abstract
 }
-
-// TypeNames returns the names of all types, sorted.
-func TypeNames() []string { return slices.Sorted(maps.Keys(definitions())) }
 
 var rules = sync.OnceValue(func() map[string][]Rule {
 	all := make(map[string][]Rule)

@@ -1,6 +1,8 @@
 package fhir
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/standards/fhirjson"
@@ -64,4 +66,14 @@ func Moment(s string, zone *time.Location) (t time.Time, precise, ok bool) {
 		}
 	}
 	return time.Time{}, false, false
+}
+
+// AddressLine writes an Address on one line: street, city, state and postal code, what there is of them.
+func AddressLine(a *fhirjson.Node) string {
+	var parts []string
+	for _, l := range a.Get("line").Items() {
+		parts = append(parts, l.Text())
+	}
+	parts = append(parts, a.Get("city").Text(), strings.TrimSpace(a.Get("state").Text()+" "+a.Get("postalCode").Text()))
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }

@@ -113,9 +113,6 @@ func (i Instant) Time() (time.Time, bool) {
 	return low, ok
 }
 
-// Relative returns a relative literal reference, "Patient/123".
-func Relative(typ, id string) string { return typ + "/" + id }
-
 // LocalID returns the id a reference names if it is to a resource of this type
 // on this server ("Patient/123"), otherwise "".
 func (r *Reference) LocalID(typ string) string {

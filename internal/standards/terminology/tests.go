@@ -68,16 +68,6 @@ var testAt = sync.OnceValue(func() map[string]int {
 	return m
 })
 
-// PanelOf finds a panel by LOINC code.
-func PanelOf(code string) (Panel, bool) {
-	for _, p := range panels {
-		if p.Code == code {
-			return p, true
-		}
-	}
-	return Panel{}, false
-}
-
 func labs() []Concept {
 	out := make([]Concept, 0, len(tests)+len(panels))
 	for _, t := range tests {
