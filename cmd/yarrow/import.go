@@ -80,7 +80,7 @@ func (c *importFHIR) Run(ctx context.Context, out *output) error {
 // stopped tells what was kept when an import could not go on.
 func (c *importFHIR) stopped(ctx context.Context, out *output, r *fhirstore.ImportReport, err error) error {
 	if r != nil {
-		fmt.Fprintf(out.errs, "The import stopped. %s resources were taken in and are kept; run the same command again to go on.\n", grouped(r.Created+r.Updated+r.Same))
+		fmt.Fprintf(out.errs, "The import stopped. %s new and %s changed resources are kept; run the same command again to go on.\n", grouped(r.Created), grouped(r.Updated))
 	}
 	if ctx.Err() != nil {
 		return exitError(exitFailed)
