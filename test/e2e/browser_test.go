@@ -25,7 +25,7 @@ import (
 const patience = 30 * time.Second
 
 // browser starts a browser with a profile of its own, as a person has.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU,
@@ -34,6 +34,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,AutofillServerCommunication"),
 		chromedp.Flag("force-color-profile", "srgb"),
 	)
+	opts = append(opts, more...)
 	if p, err := exec.LookPath("chromium"); err == nil {
 		opts = append(opts, chromedp.ExecPath(p))
 	}
@@ -82,9 +83,9 @@ var (
 )
 
 // visit opens a fresh browser for a person.
-func visit(t *testing.T, base string, s screen) *visitor {
+func visit(t *testing.T, base string, s screen, more ...chromedp.ExecAllocatorOption) *visitor {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(browser(t), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(browser(t, more...), 5*time.Minute)
 	t.Cleanup(cancel)
 	v := &visitor{t: t, ctx: ctx, base: base, name: strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())}
 	own, _ := url.Parse(base)

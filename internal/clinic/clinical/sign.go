@@ -99,6 +99,12 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 			return err
 		}
 		now := tx.Now()
+		visit := dr.EncounterID
+		if visit == "" { // written without an appointment: the note is the record that somebody was cared for
+			if dr.EncounterID, err = n.encounter(ctx, tx, dr, s, instant(dr.Started, zone), instant(now, zone)); err != nil {
+				return err
+			}
+		}
 		composition := compositionOf(dr, s, instant(now, zone))
 		c, err := n.store.PrepareNode(ctx, &composition)
 		if err != nil {
@@ -115,8 +121,8 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 		if _, err := n.store.Create(ctx, tx, d); err != nil {
 			return err
 		}
-		if dr.EncounterID != "" {
-			if err := n.book.Finish(ctx, tx, dr.PatientID, dr.EncounterID, zone); err != nil {
+		if visit != "" {
+			if err := n.book.Finish(ctx, tx, dr.PatientID, visit, zone); err != nil {
 				return err
 			}
 			if err := n.events.Publish(ctx, tx, scheduling.Changed, nil); err != nil {
@@ -131,6 +137,32 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 		return closeSigned(ctx, tx, dr, d.ID)
 	})
 	return noteID, err
+}
+
+// encounter records the contact behind a note that was written without a visit in the book.
+func (n *Notes) encounter(ctx context.Context, tx *db.Tx, dr *Draft, s auth.Staff, start, end string) (string, error) {
+	class, word, kind := "AMB", "ambulatory", dr.TypeName
+	if t, ok := TemplateByID(dr.TemplateID); ok {
+		kind = t.Name
+		if !t.Visit() {
+			class, word = "VR", "virtual"
+		}
+	}
+	node := fhir.Object(
+		"resourceType", "Encounter",
+		"status", "finished",
+		"class", fhir.Object("system", "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code", class, "display", word),
+		"type", fhir.Array(fhir.Object("text", kind)),
+		"subject", subject(dr.PatientID),
+		"participant", fhir.Array(fhir.Object("individual", me(s))),
+		"period", fhir.Object("start", start, "end", end),
+	)
+	p, err := n.store.PrepareNode(ctx, &node)
+	if err != nil {
+		return "", err
+	}
+	_, err = n.store.Create(ctx, tx, p)
+	return p.ID, err
 }
 
 func encounterRef(id string) fhirjson.Node {

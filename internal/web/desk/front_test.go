@@ -92,7 +92,10 @@ func open(t testing.TB, d *dbtest.DB) *front {
 
 func (f *front) listen(context.Context, auth.Staff, int64) (ui.Stream, error) {
 	b := &bell{make(chan struct{}, 1), make(chan struct{})}
-	f.bells <- b
+	select {
+	case f.bells <- b:
+	default: // no test waits for this screen
+	}
 	return b, nil
 }
 

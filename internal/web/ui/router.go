@@ -132,6 +132,7 @@ func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
 		}
 		if state.MustEnrol && p != auth.AccountSecurity {
 			w.Redirect(q.URL("account", "security"))
+			w.send(nil)
 			return
 		}
 		if !staff.Can(p) {
