@@ -84,7 +84,7 @@ func TestWhatIsShownToWhom(t *testing.T) {
 			{"a day without visits", "ferris", "GET", "/schedule?date=2026-03-03", nil, 200, []string{"Amara Quill"}, []string{"Ashgrove"}, ""},
 			{"a visit's details", "ferris", "GET", "/schedule?date=2026-03-02&open=" + visit, nil, 200, []string{"Ashgrove", visit}, []string{"<b>twice"}, audit.ActionRead},
 			{"a day that is none", "ferris", "GET", "/schedule?date=soon", nil, 400, nil, []string{"Ashgrove"}, ""},
-			{"an address that breaks out of its attribute", "ferris", "GET", `/schedule?date=2026-03-02&staff=%22%3E%3Cscript%3Ex()`, nil, 200, nil, []string{"<script>x()", `"><script`}, ""},
+			{"an address that breaks out of its attribute", "ferris", "GET", `/schedule?date=2026-03-02&staff=%22%3E%3Cscript%3Ex()`, nil, 200, nil, []string{"<script>x()", `"><script>x`}, ""},
 			{"the list of patients", "ferris", "GET", "/patients", nil, 200, []string{"ASHGROVE", "CASTELBROOK", "00482913"}, []string{"⟨"}, audit.ActionSearch},
 			{"a search by name", "ferris", "POST", "/patients", form("q", "castel"), 200, []string{"CASTELBROOK"}, []string{"ASHGROVE"}, ""},
 			{"a search with markup", "ferris", "POST", "/patients", form("q", `"><img src=x>`), 200, nil, []string{"<img src=x"}, ""},
@@ -352,7 +352,7 @@ func TestPracticesStayApart(t *testing.T) {
 		f.two(t)
 		foreign, visit := f.neighbour(t)
 		for _, r := range f.router.Routes() {
-			if !strings.HasPrefix(r.Pattern, "/{practice}/") || r.Method != "GET" {
+			if !strings.HasPrefix(r.Pattern, "/{practice}/") || r.Method != "GET" || r.Pattern == "/{practice}/live" { // the stream never ends; it has a test of its own
 				continue
 			}
 			at := func(patient, visit, note, id string) string {
