@@ -23,6 +23,7 @@ type account struct {
 	Problem  string
 	Login    string
 	Second   bool
+	Stale    bool // the person has to prove again that it is them before anything here is changed
 }
 
 // square is a QR code as the path of an SVG: one unit a module.
@@ -41,6 +42,7 @@ func (d *Desk) showAccount(w *ui.Reply, q *ui.Request, a account) (err error) {
 	if a.Sessions, err = d.auth.Sessions(ctx, q.Staff); err != nil {
 		return err
 	}
+	a.Stale = d.auth.Recent(q.Staff, auth.StepUpWithin) != nil
 	s, err := d.shell(q, q.T("account.security"), "account", false)
 	if err != nil {
 		return err
@@ -159,4 +161,36 @@ func (d *Desk) endAll(w *ui.Reply, q *ui.Request) error {
 	w.End()
 	w.Redirect(q.URL("sign-in"))
 	return nil
+}
+
+// prove takes password and code of somebody whose last proof is too old for what they want to change.
+func (d *Desk) prove(w *ui.Reply, q *ui.Request) error {
+	err := d.auth.StepUp(q.Context(), q.Staff, auth.StepUpRequest{Password: q.Raw("password"), Code: strings.ReplaceAll(q.Form("code"), " ", ""),
+		Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
+	if err != nil {
+		return d.orStepUp(w, q, err)
+	}
+	w.Toast(q.T("account.proved"), "")
+	w.Redirect(q.URL("account", "security"))
+	return nil
+}
+
+func (d *Desk) beginProof(w *ui.Reply, q *ui.Request) error {
+	options, ticket, err := d.auth.BeginPasskeyStepUp(q.Context(), q.Staff)
+	if err != nil {
+		return refuse(w, err)
+	}
+	return reply(w, begun{ticket, options})
+}
+
+func (d *Desk) finishProof(w *ui.Reply, q *ui.Request) error {
+	a, err := readAnswer(q)
+	if err != nil {
+		return refuse(w, err)
+	}
+	if err := d.auth.FinishPasskeyStepUp(q.Context(), q.Staff, a.Ticket, a.Answer); err != nil {
+		return refuse(w, err)
+	}
+	w.Toast(q.T("account.proved"), "")
+	return reply(w, map[string]string{"next": q.URL("account", "security")})
 }

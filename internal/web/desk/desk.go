@@ -38,6 +38,9 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	r.Open("POST", "/{practice}/sign-out", d.signOut)
 
 	r.Page("/{practice}/account/security", auth.AccountSecurity, d.accountPage)
+	r.Act("/{practice}/account/prove", auth.AccountSecurity, d.prove)
+	r.Act("/{practice}/account/prove/begin", auth.AccountSecurity, d.beginProof)
+	r.Act("/{practice}/account/prove/finish", auth.AccountSecurity, d.finishProof)
 	r.Act("/{practice}/account/totp", auth.AccountSecurity, d.beginTOTP)
 	r.Act("/{practice}/account/totp/finish", auth.AccountSecurity, d.finishTOTP)
 	r.Act("/{practice}/account/codes", auth.AccountSecurity, d.newCodes)

@@ -287,6 +287,45 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestProvingAgain changes one's credentials a while after signing in: the page asks for a new proof, takes it, and goes on.
+func TestProvingAgain(t *testing.T) {
+	f := open(t, dbtest.SQLite(t, nil))
+	code, err := auth.TOTPCode(secret, f.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := f.ask(t, "", "POST", "/sign-in", form("login", "quill", "password", password, "code", code))
+	for _, c := range r.Cookies() {
+		if c.Name == "yarrow-session-millrace" {
+			f.tokens["new"] = c.Value
+		}
+	}
+	if _, page := f.ask(t, "new", "GET", "/account/security", nil); strings.Contains(page, "Is it you?") {
+		t.Error("asked for a proof at once")
+	}
+	f.Clock.Advance(auth.StepUpWithin + time.Minute)
+	r, page := f.ask(t, "new", "POST", "/account/codes", form())
+	if strings.Contains(page, `class="codes`) || !strings.Contains(page, "Is it you?") || !strings.Contains(page, `action="/millrace/account/prove"`) {
+		t.Fatalf("%d %s", r.StatusCode, words(page))
+	}
+	if code, err = auth.TOTPCode(secret, f.Clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := f.ask(t, "new", "POST", "/account/prove", form("password", "not it", "code", code)); !strings.Contains(page, "This did not work") {
+		t.Errorf("a wrong password: %s", words(page))
+	}
+	f.Clock.Advance(time.Minute)
+	if code, err = auth.TOTPCode(secret, f.Clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if r, page := f.ask(t, "new", "POST", "/account/prove", form("password", password, "code", code)); r.StatusCode != 303 {
+		t.Fatalf("%d %s", r.StatusCode, words(page))
+	}
+	if _, page := f.ask(t, "new", "POST", "/account/codes", form()); !strings.Contains(page, `class="codes`) {
+		t.Errorf("no codes after the proof: %s", words(page))
+	}
+}
+
 // TestEveryRouteIsGuarded asks for every route as nobody, from another site, as every role, and with the session of another practice.
 func TestEveryRouteIsGuarded(t *testing.T) {
 	f := open(t, dbtest.SQLite(t, nil))
