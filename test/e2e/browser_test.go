@@ -156,7 +156,14 @@ func (v *visitor) open(path string) {
 	if !strings.HasPrefix(path, "http") {
 		path = v.base + path
 	}
-	v.do("open "+path, chromedp.Navigate(path), chromedp.WaitReady("body"))
+	// A form that was just sent may still be on its way; the browser then gives up on the newer address.
+	for range 3 {
+		if err := chromedp.Run(v.ctx, chromedp.Navigate(path)); err == nil || !strings.Contains(err.Error(), "ERR_ABORTED") {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	v.until("open "+path, `document.readyState === 'complete' && location.href.split('#')[0] !== 'about:blank'`)
 }
 
 func (v *visitor) click(sel string) {

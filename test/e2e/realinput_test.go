@@ -133,11 +133,10 @@ func TestMainJobOnImportedPatients(t *testing.T) {
 	doctor := filepath.Join(dir, "doctor.json")
 	os.WriteFile(doctor, []byte(`{"resourceType":"Practitioner","id":"own-doctor","name":[{"family":"Quist","given":["Ada"],"suffix":["MD"]}]}`), 0o600)
 	yarrow(t, append([]string{"import", "fhir", "--practice", "clinic", doctor}, place...)...)
-	secret := filepath.Join(dir, "password")
 	const password = "walnut-heron-oatmeal-51"
-	os.WriteFile(secret, []byte(password+"\n"), 0o600)
-	yarrow(t, append([]string{"user", "add", "--practice", "clinic", "--login", "quist", "--name", "Ada Quist, MD", "--role", "clinician",
-		"--practitioner", "own-doctor", "--password-file", secret}, place...)...)
+	said := strings.Fields(yarrow(t, append([]string{"user", "add", "--practice", "clinic", "--login", "quist", "--name", "Ada Quist, MD", "--role", "clinician",
+		"--practitioner", "own-doctor"}, place...)...))
+	invitation := said[len(said)-1]
 
 	cert, key := certificate(t, dir)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -174,7 +173,12 @@ func TestMainJobOnImportedPatients(t *testing.T) {
 	t.Cleanup(func() { stop() })
 
 	v := visit(t, base, desktop, chromedp.Flag("ignore-certificate-errors", true))
-	v.open("/clinic/sign-in")
+	v.open("/clinic/join")
+	v.fill("#f-invite", invitation)
+	v.fill("#f-password", password)
+	v.accessible("invitation")
+	v.do("set a password", chromedp.Submit("#f-invite", chromedp.ByQuery))
+	v.see("#f-login")
 	v.fill("#f-login", "quist")
 	v.fill("#f-password", password)
 	v.do("sign in", chromedp.Submit("#f-login", chromedp.ByQuery))

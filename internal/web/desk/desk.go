@@ -33,6 +33,8 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	r.Open("POST", "/{practice}/sign-in/demo", d.demoSignIn)
 	r.Open("POST", "/{practice}/sign-in/passkey/begin", d.beginPasskey)
 	r.Open("POST", "/{practice}/sign-in/passkey/finish", d.finishPasskey)
+	r.Open("GET", "/{practice}/join", d.joinPage)
+	r.Open("POST", "/{practice}/join", d.join)
 	r.Open("GET", "/{practice}/unlock", d.unlockPage)
 	r.Open("POST", "/{practice}/unlock", d.unlock)
 	r.Open("POST", "/{practice}/sign-out", d.signOut)

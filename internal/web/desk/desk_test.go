@@ -244,7 +244,7 @@ func TestRouteTable(t *testing.T) {
 			anyone[r.Method+" "+strings.TrimPrefix(r.Pattern, "/{practice}")] = true
 		}
 	}
-	for _, open := range []string{"GET /sign-in", "POST /sign-in", "POST /sign-in/demo", "POST /sign-in/passkey/begin", "POST /sign-in/passkey/finish", "GET /unlock", "POST /unlock",
+	for _, open := range []string{"GET /sign-in", "POST /sign-in", "POST /sign-in/demo", "POST /sign-in/passkey/begin", "POST /sign-in/passkey/finish", "GET /join", "POST /join", "GET /unlock", "POST /unlock",
 		"POST /sign-out", "POST /theme", "POST /language", "POST /density", "POST /keys", "POST /lock"} {
 		if !anyone[open] {
 			t.Errorf("%s is not open", open)

@@ -84,6 +84,22 @@ func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
 	return nil
 }
 
+// joinPage is where somebody who was invited sets a password.
+func (d *Desk) joinPage(w *ui.Reply, q *ui.Request) error { return w.HTML(ok, joinView(q, gate{})) }
+
+func (d *Desk) join(w *ui.Reply, q *ui.Request) error {
+	err := d.auth.AcceptInvite(q.Context(), q.Slug(), q.Form("invite"), q.Raw("password"))
+	var i *fhir.Issue
+	if errors.As(err, &i) && fhir.HTTPStatus(i.Code) < 500 {
+		return w.HTML(fhir.HTTPStatus(i.Code), joinView(q, gate{Login: q.Form("invite"), Problem: i.Text, Fix: i.Fix}))
+	}
+	if err != nil {
+		return err
+	}
+	w.Redirect(q.URL("sign-in"))
+	return nil
+}
+
 func (d *Desk) unlockPage(w *ui.Reply, q *ui.Request) error {
 	_, state, err := d.auth.Peek(q.Context(), q.Slug(), q.Token())
 	switch {
