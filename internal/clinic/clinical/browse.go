@@ -175,6 +175,17 @@ func (r *Record) Trend(ctx context.Context, s db.Scope, patientID, observationID
 	return out, err
 }
 
+// vitalCodes lists the codes of vital signs.
+func vitalCodes() []string {
+	codes := []string{loincBP, loincPanel, loincSpO2Plain}
+	for _, v := range vitals {
+		if v.LOINC != "" {
+			codes = append(codes, v.LOINC)
+		}
+	}
+	return codes
+}
+
 // Vitals reads a wider flowsheet than the chart's: the newest columns up to n.
 func (r *Record) Vitals(ctx context.Context, s db.Scope, patientID string, n int) (Flowsheet, error) {
 	zone := r.zone(ctx, s)
@@ -185,18 +196,22 @@ func (r *Record) Vitals(ctx context.Context, s db.Scope, patientID string, n int
 			return err
 		}
 		birth := who.Node().Get("birthDate").Text()
-		q, issues := fhirsearch.ParseQuery("Observation", map[string][]string{"patient": {"Patient/" + patientID}, "category": {"vital-signs"}})
-		if err := issues.Err(); err != nil {
-			return err
-		}
-		q.Count = n * 10
-		page, err := r.store.Search(ctx, tx, q)
-		if err != nil {
-			return err
-		}
+		// One look a code: patient, code and date lie in one key, which the store walks newest first. A category, or all codes in
+		// one query, would be looked for among everything ever observed.
 		var list []observation
-		for _, res := range page.Resources {
-			list = append(list, readObservation(res.ID, res.Version, res.Node(), zone, isAdult(birth, effective(res.Node(), zone))))
+		for _, code := range vitalCodes() {
+			q, issues := fhirsearch.ParseQuery("Observation", map[string][]string{"patient": {"Patient/" + patientID}, "code": {code}, "_sort": {"-date"}})
+			if err := issues.Err(); err != nil {
+				return err
+			}
+			q.Count = n
+			page, err := r.store.Search(ctx, tx, q)
+			if err != nil {
+				return err
+			}
+			for _, res := range page.Resources {
+				list = append(list, readObservation(res.ID, res.Version, res.Node(), zone, isAdult(birth, effective(res.Node(), zone))))
+			}
 		}
 		out = flowsheetOf(list, n)
 		return nil
