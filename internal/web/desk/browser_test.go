@@ -104,6 +104,7 @@ func (w *window) picture(name string) {
 			w.t.Fatal(err)
 		}
 	}
+	compareGolden(w.t, name, b)
 	w.axe(name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
