@@ -32,7 +32,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h := &house{ground: g, log: out.log, queue: jobs.New(g.db, jobs.Options{Log: out.log})}
 	people := practice.NewProfiles(g.db, g.store)
 	h.patients = patient.NewDirectory(g.db, g.store)
-	book := scheduling.New(g.db, g.store, people, h.patients)
+	book := scheduling.New(g.db, g.store, people, h.patients, h.queue)
 	record := clinical.NewRecord(g.db, g.store, people)
 	notes := clinical.NewNotes(clinical.NewDrafts(g.db, g.store), record, book, g.audit, h.queue)
 	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
@@ -46,7 +46,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 			return time.Local
 		},
 	})
-	desk.New(h.router, g.auth, book, people, h.patients, h.publish)
+	desk.New(h.router, g.auth, book, people, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	return h
 }

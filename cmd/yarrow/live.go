@@ -4,15 +4,9 @@ import (
 	"context"
 
 	"yarrow.health/internal/base/auth"
-	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/web/ui"
 )
-
-// publish puts news into the outbox for whoever has a screen open.
-func (h *house) publish(ctx context.Context, s auth.Staff, kind string) error {
-	return h.db.Do(ctx, s, func(tx *db.Tx) error { return h.queue.Publish(ctx, tx, kind, nil) })
-}
 
 // live joins the outbox's feed to a screen.
 func (h *house) live(ctx context.Context, s auth.Staff, after int64) (ui.Stream, error) {

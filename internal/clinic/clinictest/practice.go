@@ -31,6 +31,7 @@ type Practice struct {
 	Book     *scheduling.Book
 	Record   *clinical.Record
 	Notes    *clinical.Notes
+	Events   *jobs.Queue
 
 	Doctor, Other, Nurse, Desk, Biller auth.Staff
 }
@@ -55,11 +56,12 @@ func FurnishIn(t testing.TB, d *dbtest.DB, id db.PracticeID) *Practice {
 // Wire makes the modules anew over the same database, as a restart would.
 func (p *Practice) Wire() {
 	p.Store = fhirstore.New(p.DB.DB, p.Log)
+	p.Events = jobs.New(p.DB.DB, jobs.Options{})
 	p.People = practice.NewProfiles(p.DB.DB, p.Store)
 	p.Patients = patient.NewDirectory(p.DB.DB, p.Store)
-	p.Book = scheduling.New(p.DB.DB, p.Store, p.People, p.Patients)
+	p.Book = scheduling.New(p.DB.DB, p.Store, p.People, p.Patients, p.Events)
 	p.Record = clinical.NewRecord(p.DB.DB, p.Store, p.People)
-	p.Notes = clinical.NewNotes(clinical.NewDrafts(p.DB.DB, p.Store), p.Record, p.Book, p.Log, jobs.New(p.DB.DB, jobs.Options{}))
+	p.Notes = clinical.NewNotes(clinical.NewDrafts(p.DB.DB, p.Store), p.Record, p.Book, p.Log, p.Events)
 }
 
 // Put writes resources as the system would import them and returns their ids.

@@ -123,7 +123,7 @@ func (b *Book) Book(ctx context.Context, s auth.Staff, in Request) (string, erro
 	if err != nil {
 		return "", err
 	}
-	err = b.retry(ctx, s, func(tx *db.Tx) error {
+	err = b.change(ctx, s, func(tx *db.Tx) error {
 		if err := b.claim(ctx, tx, m.ID, p.ID, stretch{in.Start, end}, in.Double, prof.Zone); err != nil {
 			return named(err, m.Name())
 		}
@@ -142,7 +142,7 @@ func (b *Book) Move(ctx context.Context, s auth.Staff, id string, version int64,
 	if err != nil {
 		return err
 	}
-	return b.retry(ctx, s, func(tx *db.Tx) error {
+	return b.change(ctx, s, func(tx *db.Tx) error {
 		a, err := b.store.Read(ctx, tx, "Appointment", id)
 		if err != nil {
 			return err
@@ -214,12 +214,18 @@ func span(a *fhirjson.Node, zone *time.Location) stretch {
 	return stretch{from, to}
 }
 
-// retry runs fn again when two people booked the same time at the same moment: the second
+// change carries out a change of the book and tells open screens of it, in one transaction. It runs fn again when two people booked the same time at the same moment: the second
 // run sees the first booking and asks.
-func (b *Book) retry(ctx context.Context, s db.Scope, fn func(tx *db.Tx) error) error {
+func (b *Book) change(ctx context.Context, s db.Scope, fn func(tx *db.Tx) error) error {
 	var err error
 	for range 3 {
-		if err = b.db.Do(ctx, s, fn); !db.IsUnique(err) {
+		err = b.db.Do(ctx, s, func(tx *db.Tx) error {
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return b.events.Publish(ctx, tx, Changed, nil)
+		})
+		if !db.IsUnique(err) {
 			return err
 		}
 	}

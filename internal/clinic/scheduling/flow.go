@@ -110,7 +110,7 @@ func (b *Book) SetStatus(ctx context.Context, s auth.Staff, id string, version i
 	if err != nil {
 		return "", err
 	}
-	err = b.retry(ctx, s, func(tx *db.Tx) error {
+	err = b.change(ctx, s, func(tx *db.Tx) error {
 		a, err := b.store.Read(ctx, tx, "Appointment", id)
 		if err != nil {
 			return err

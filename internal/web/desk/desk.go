@@ -19,15 +19,11 @@ type Desk struct {
 	book     *scheduling.Book
 	people   *practice.Profiles
 	patients *patient.Directory
-	changed  Changed
 }
 
-// Changed tells the live feed that the schedule of the practice has changed.
-type Changed func(ctx context.Context, s auth.Staff, kind string) error
-
 // New registers the desk's pages.
-func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Profiles, patients *patient.Directory, changed Changed) *Desk {
-	d := &Desk{auth: a, book: book, people: people, patients: patients, changed: changed}
+func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Profiles, patients *patient.Directory) *Desk {
+	d := &Desk{auth: a, book: book, people: people, patients: patients}
 	r.Open("GET", "/{practice}/sign-in", d.signInPage)
 	r.Open("POST", "/{practice}/sign-in", d.signIn)
 	r.Open("POST", "/{practice}/sign-in/demo", d.demoSignIn)

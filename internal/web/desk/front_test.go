@@ -29,7 +29,6 @@ type front struct {
 	auth   *auth.Auth
 	router *ui.Router
 	tokens map[string]string // by login
-	news   []string          // what was told to the live feed
 	bells  chan *bell        // screens that begin to listen
 }
 
@@ -81,10 +80,7 @@ func open(t testing.TB, d *dbtest.DB) *front {
 		}
 		return p.Zone
 	}})
-	desk.New(f.router, f.auth, f.Book, f.People, f.Patients, func(_ context.Context, _ auth.Staff, kind string) error {
-		f.news = append(f.news, kind)
-		return nil
-	})
+	desk.New(f.router, f.auth, f.Book, f.People, f.Patients)
 	chart.Register(f.router, chart.Modules{Record: f.Record, Notes: f.Notes, Book: f.Book, Patients: f.Patients, People: f.People,
 		Search: func(string, string, int) []chart.Code { return nil }})
 	return f
@@ -213,4 +209,22 @@ func (f *front) day(t testing.TB) (ids []string) {
 	add("doc6", 60, 15, "Nurse visit", "Immunizations", scheduling.Confirmed)
 	f.Clock.Set(time.Date(2026, 3, 2, 14, 17, 0, 0, time.UTC))
 	return ids
+}
+
+// news is what open screens were told so far.
+func (f *front) news(t testing.TB) (kinds []string) {
+	t.Helper()
+	l, err := f.Events.Feed().Listen(t.Context(), f.Doctor, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	events, _, err := l.Next(t.Context(), f.Doctor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
 }

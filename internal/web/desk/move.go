@@ -86,9 +86,6 @@ func (d *Desk) moveVisit(w *ui.Reply, q *ui.Request) error {
 	case err != nil:
 		return err
 	}
-	if err := d.changed(q.Context(), q.Staff, "scheduling.Changed"); err != nil {
-		return err
-	}
 	w.Toast(q.T("move.toast"), "")
 	w.Redirect(q.URL("schedule") + "?date=" + start.Format(time.DateOnly) + "&open=" + q.Path("appointment"))
 	return nil

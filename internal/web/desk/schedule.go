@@ -253,9 +253,6 @@ func (d *Desk) setStatus(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := d.changed(q.Context(), q.Staff, "scheduling.Changed"); err != nil {
-		return err
-	}
 	back := q.Form("back")
 	if !strings.HasPrefix(back, q.URL("schedule")) && !strings.HasPrefix(back, q.URL("patients")) {
 		back = q.URL("schedule")
@@ -382,9 +379,6 @@ func (d *Desk) bookVisit(w *ui.Reply, q *ui.Request) error {
 		v.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
 		return d.showVisit(w, q, http.StatusUnprocessableEntity, v)
 	case err != nil:
-		return err
-	}
-	if err := d.changed(q.Context(), q.Staff, "scheduling.Changed"); err != nil {
 		return err
 	}
 	w.Toast(q.T("book.done"), "")
