@@ -31,6 +31,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/keys"
 )
@@ -119,9 +120,21 @@ func certificate(t *testing.T, dir string) (cert, key string) {
 // setting up an authenticator app; the largest chart opens; vital signs and a note are written and signed; the server is killed and
 // started again; and what was done is there, as FHIR resources and in the audit.
 func TestMainJobOnImportedPatients(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		data := filepath.Join(t.TempDir(), "data")
+		mainJob(t, []string{"--data", data}, keys.DefaultOptions(data), db.Options{DataDir: data})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		dir := t.TempDir()
+		k := keys.Options{MasterFile: filepath.Join(dir, "master.key"), StoreDir: filepath.Join(dir, "keys")}
+		url := dbtest.Migrated(t, nil).App
+		mainJob(t, []string{"--database", url, "--master-key", k.MasterFile, "--keystore", k.StoreDir}, k, db.Options{DatabaseURL: url})
+	})
+}
+
+// mainJob does the main job where place says the data is; keys and options open the same place afterwards.
+func mainJob(t *testing.T, place []string, k keys.Options, o db.Options) {
 	dir := t.TempDir()
-	data := filepath.Join(dir, "data")
-	place := []string{"--data", data}
 	input := "../scenario/testdata/town"
 	if corpus := os.Getenv("YARROW_CORPUS"); corpus != "" {
 		input = filepath.Join(corpus, "synthea", "2021-07-uscore-transaction-bundles")
@@ -223,7 +236,7 @@ func TestMainJobOnImportedPatients(t *testing.T) {
 	v.open(note)
 	v.says(words)
 	stop()
-	provenInStore(t, data, id, words)
+	provenInStore(t, k, o, id, words)
 }
 
 func lastLine(s string) string {
@@ -236,15 +249,16 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-// provenInStore looks into the data folder itself: the note as Composition and DocumentReference with its Encounter, the blood
+// provenInStore looks into the data itself: the note as Composition and DocumentReference with its Encounter, the blood
 // pressure, and who did it.
-func provenInStore(t *testing.T, data, patient, words string) {
+func provenInStore(t *testing.T, k keys.Options, o db.Options, patient, words string) {
 	t.Helper()
-	ring, _, err := keys.Open(keys.DefaultOptions(data))
+	ring, _, err := keys.Open(k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := db.Open(t.Context(), db.Options{DataDir: data, Keys: ring, Clock: clock.System()})
+	o.Keys, o.Clock = ring, clock.System()
+	d, err := db.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
