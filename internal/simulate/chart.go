@@ -214,6 +214,9 @@ func (c *chart) condition(id, category, title, status, icd, name, onset string, 
 	if recorded.Before(c.p.since) {
 		recorded = c.p.since
 	}
+	if recorded.After(c.p.w.Now) { // who comes for the first time in the days ahead brought the history by telephone
+		recorded = c.p.w.Now
+	}
 	c.put(fhir.Object("resourceType", "Condition", "id", id,
 		"clinicalStatus", fhir.Object("coding", fhir.Array(fhir.Object("system", "http://terminology.hl7.org/CodeSystem/condition-clinical", "code", status))),
 		"verificationStatus", fhir.Object("coding", fhir.Array(fhir.Object("system", "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code", "confirmed"))),
