@@ -210,6 +210,25 @@ func (v *visitor) until(what, js string) {
 	v.do(what+" (gave up)", chromedp.ActionFunc(func(context.Context) error { return context.DeadlineExceeded }))
 }
 
+// key presses a key until it has its effect, as a person does whose first press fell into a page that was still opening.
+func (v *visitor) key(keys, what, js string) {
+	v.t.Helper()
+	v.acts++
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		for _, k := range strings.Fields(keys) {
+			_ = chromedp.Run(v.ctx, chromedp.KeyEvent(k))
+		}
+		for range 30 {
+			var is bool
+			if err := chromedp.Run(v.ctx, chromedp.Evaluate(js, &is)); err == nil && is {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	v.until(what, js)
+}
+
 func (v *visitor) eval(js string, into any) {
 	v.t.Helper()
 	v.do("evaluate", chromedp.Evaluate(js, into))

@@ -113,18 +113,12 @@ func TestKeyboardOnly(t *testing.T) {
 	if v.acts > 2 {
 		t.Errorf("opening a chart took %d actions beside the letters, want 2", v.acts)
 	}
-	v.press("5")
-	v.until("vitals page", `location.pathname.endsWith('/vitals')`)
-	v.press("v")
-	v.see("#dlg[open] #f-systolic")
-	v.press(kb.Escape)
-	v.press("1")
-	v.until("summary page", `!/(vitals|notes|results)$/.test(location.pathname) && !!document.querySelector('.story')`)
-	v.press("g")
-	v.press("s")
-	v.until("schedule by G S", `location.pathname.endsWith('/schedule')`)
-	v.press("?")
-	v.until("keys by ?", `location.pathname.endsWith('/keys')`)
+	v.key("5", "vitals page", `location.pathname.endsWith('/vitals')`)
+	v.key("v", "vitals dialog", `!!document.querySelector('#dlg[open] #f-systolic')`)
+	v.key(kb.Escape, "the dialog closes", `!document.querySelector('dialog[open]')`)
+	v.key("1", "summary page", `!/(vitals|notes|results)$/.test(location.pathname) && !!document.querySelector('.story')`)
+	v.key("g s", "schedule by G S", `location.pathname.endsWith('/schedule')`)
+	v.key("?", "keys by ?", `location.pathname.endsWith('/keys')`)
 	v.accessible("keys")
 }
 
