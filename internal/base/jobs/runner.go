@@ -36,8 +36,7 @@ type Queue struct {
 
 // Options tune a queue.
 type Options struct {
-	Workers int           // jobs at once on this node; zero: 4
-	Lease   time.Duration // how long a job may run before another worker may take it; zero: 5 minutes
+	Workers int // jobs at once on this node; zero: 4
 	Log     *slog.Logger
 }
 
