@@ -86,7 +86,6 @@ func listen(addr string) (net.Listener, error) {
 
 // run serves until ctx ends, then lets requests in hand finish. extra runs beside it.
 func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.Context) error) error {
-	ready := make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +107,6 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		close(ready)
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
@@ -123,7 +121,7 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	g.Go(func() error { return h.queue.Run(ctx) })
 	g.Go(func() error { return h.tend(ctx) })
 	if extra != nil {
-		g.Go(func() error { <-ready; return extra(ctx) })
+		g.Go(func() error { return extra(ctx) }) // the listener is open: nobody is turned away meanwhile
 	}
 	err := g.Wait()
 	if ferr := h.auth.Flush(context.WithoutCancel(ctx)); ferr != nil {
