@@ -272,6 +272,13 @@ func TestDoors(t *testing.T) {
 			if x, ok := sel.X.(*ast.Ident); ok && sel.Sel.Name == "Compile" && x.Name == "tx" && (s.pkg != "internal/base/fhirstore" && s.pkg != "internal/base/backup" || !strings.HasSuffix(s.file, "_store.go")) {
 				t.Errorf("%s: only the query compiler of fhirstore, and backup for the tables it finds, write statements as they go", pos)
 			}
+			if owners := map[string][]string{
+				"AppScope":      {"internal/base/oauth"},
+				"PatientScope":  {"internal/web/portal"},
+				"OperatorScope": {"internal/web/console"},
+			}[sel.Sel.Name]; owners != nil && s.pkg != "internal/base/auth" && !slices.Contains(owners, s.pkg) {
+				t.Errorf("%s: only %v may mint this scope", pos, owners)
+			}
 			if x, ok := sel.X.(*ast.Ident); ok && sel.Sel.Name == "HTTP" && x.Name == "q" && len(call.Args) == 0 && s.file != "internal/web/desk/signin.go" {
 				t.Errorf("%s: handlers see a ui.Request, never a bare one", pos)
 			}

@@ -39,15 +39,12 @@ func (b Bits) String() string {
 // Access is what a scope may reach, in the form the store compiles into every query. The zero Access reaches
 // nothing. It is shared between requests and must not be changed.
 type Access struct {
-	All         bool            // every type and interaction; Forbidden and Compartment still hold
-	Types       map[string]Bits // by resource type, when not All
-	Compartment string          // "Patient/x": only resources in that compartment; "" for no such limit
-	Forbidden   int64           // resources with any of these Label bits do not exist for the scope
-}
-
-// Allows says whether the scope may do all of the interactions with a type at all.
-func (a Access) Allows(resourceType string, b Bits) bool {
-	return a.All || (b != 0 && a.Types[resourceType]&b == b)
+	All         bool                   // every type and interaction; everything below still holds
+	Types       map[string]Bits        // by resource type, when not All
+	Narrow      map[string][]Narrowing // by resource type: only resources that match any of them; see [Access.Narrowed]
+	Compartment string                 // "Patient/x": only resources in that compartment; "" for no such limit
+	Forbidden   int64                  // resources with any of these Label bits do not exist for the scope
+	Charts      map[string]ChartRule   // by patient id: rules for one patient's records that replace Forbidden
 }
 
 // AccessOf is the authorization kernel: what a scope may reach. A zero scope, a scope of a kind it does not know
@@ -199,11 +196,19 @@ func (s roleSet) forbidden() int64 {
 
 // readOnly is an access without its writes, for a practice whose contract allows reading only.
 func (a *Access) readOnly() *Access {
-	out := &Access{Types: make(map[string]Bits, len(a.Types)), Compartment: a.Compartment, Forbidden: a.Forbidden}
+	out := *a
+	out.All, out.Types = false, make(map[string]Bits, len(a.Types))
+	if a.All {
+		for _, row := range typeTable {
+			for _, t := range strings.Fields(row.types) {
+				out.Types[t] = canLook
+			}
+		}
+	}
 	for t, b := range a.Types {
 		if b &^= canWrite; b != 0 {
 			out.Types[t] = b
 		}
 	}
-	return out
+	return &out
 }

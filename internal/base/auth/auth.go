@@ -37,6 +37,7 @@ type Auth struct {
 	hashes   *hasher
 	sessions *sessionCache
 	known    practiceCache
+	members  memberCache
 	web      *webauthn.WebAuthn // nil without passkeys
 	webErr   error
 

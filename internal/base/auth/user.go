@@ -341,4 +341,5 @@ func userText(id int64) string { return fmt.Sprintf("%x", id) }
 // forgetUser drops what is cached about a person's sessions.
 func (a *Auth) forgetUser(id int64) {
 	a.sessions.forget(func(c *cached) bool { return c.user == id })
+	a.members.forget(id)
 }
