@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/base/auth"
@@ -16,6 +17,7 @@ type kernel struct {
 	patient string // id of the compartment's patient, "" for no limit
 	idh     int64  // its hash
 	closed  bool   // a compartment that is not a patient's: nothing is seen
+	charts  charts
 }
 
 func kernelOf(tx *db.Tx) kernel {
@@ -25,6 +27,7 @@ func kernelOf(tx *db.Tx) kernel {
 		a.closed = !ok || typ != "Patient" || id == ""
 		a.patient, a.idh = id, a.k.id("Patient", id)
 	}
+	a.charts = chartsOf(a.Access, a.k)
 	return a
 }
 
@@ -45,10 +48,13 @@ func (a *kernel) confined(typ string) bool { return a.patient != "" && !sharedTy
 
 // sees says whether the scope sees an existing row of a type it may read.
 func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row) (bool, error) {
-	if a.closed || r.labels&a.Forbidden != 0 {
+	typ := typeName(r.typ)
+	if a.closed || !a.charts.open(a.Forbidden, r.patient, r.labels) {
 		return false, nil
 	}
-	typ := typeName(r.typ)
+	if shut, err := a.shut(ctx, tx, typ, r); shut || err != nil {
+		return false, err
+	}
 	if !a.confined(typ) || r.patient == a.idh || (typ == "Patient" && r.idh == a.idh) {
 		return true, nil
 	}
@@ -63,8 +69,13 @@ func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row) (bool, error) {
 // holds says whether the scope would see a resource with these index rows, so that nobody writes what they
 // could not read back.
 func (a *kernel) holds(typ string, x *indexed) bool {
-	if a.closed || x.labels&a.Forbidden != 0 {
+	if a.closed || !a.charts.open(a.Forbidden, x.patient, x.labels) {
 		return false
+	}
+	for _, id := range a.charts.closedIDs {
+		if extra := a.k.patient(typ, id); slices.Contains(x.keys.hashes, extra) {
+			return false
+		}
 	}
 	if !a.confined(typ) || x.patient == a.idh {
 		return true
@@ -81,10 +92,7 @@ func (a *kernel) holds(typ string, x *indexed) bool {
 // where appends the kernel's condition on table alias r of a type to a query. It is called for every table
 // of resources in every search.
 func (a *kernel) where(q *sqlText, alias, typ string) {
-	if a.Forbidden != 0 {
-		// "< 1" is "= 0" for masks without a sign, and PostgreSQL does not expect it to leave nearly nothing.
-		q.add(" AND (", alias, ".labels & ", q.arg(a.Forbidden), ") < 1")
-	}
+	a.charts.where(q, a, alias, typ)
 	if a.confined(typ) {
 		q.add(" AND (", alias, ".patient = ", q.arg(a.idh),
 			" OR EXISTS (SELECT 1 FROM hkey c WHERE c.practice_id = $1 AND c.h = ", q.arg(a.k.patient(typ, a.patient)),

@@ -70,6 +70,10 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 		patientApp("Patient/p1"),
 		auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelRestricted}),
 		auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Observation": auth.CanSearch, "Patient": auth.CanRead | auth.CanSearch}, Compartment: "Patient/p0"}),
+		auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelRestricted | auth.LabelPsychotherapy, Charts: map[string]auth.ChartRule{
+			"p0": {Closed: true}, "p1": {Forbidden: auth.LabelPsychotherapy}}}),
+		auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelPsychotherapy, Charts: map[string]auth.ChartRule{
+			"p0": {Forbidden: auth.LabelRestricted}, "p1": {}, "p2": {Forbidden: auth.LabelRestricted | auth.LabelPsychotherapy}}}),
 	}
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		b := benchOn(t, d)

@@ -104,7 +104,7 @@ func (s *Store) ReadVersion(ctx context.Context, tx *db.Tx, typ, id string, vers
 		if err != nil {
 			return nil, err
 		}
-		if v.labels&auth.AccessOf(tx.Scope()).Forbidden != 0 {
+		if forbidden := forbiddenIn(tx, r); v.labels&forbidden != 0 {
 			return nil, notFound(typ)
 		}
 		r = &v
@@ -144,7 +144,7 @@ func (s *Store) History(ctx context.Context, tx *db.Tx, typ, id string, before i
 		return nil, err
 	}
 	defer rows.Close()
-	forbidden := auth.AccessOf(tx.Scope()).Forbidden
+	forbidden := forbiddenIn(tx, r)
 	for rows.Next() {
 		v := *r
 		if err := scanVersion(&v, rows); err != nil {

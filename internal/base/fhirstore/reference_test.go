@@ -24,7 +24,25 @@ func slowOf(s db.Scope, all []*Resource) slow { return slow{all, auth.AccessOf(s
 
 // sees decides the kernel anew from the resource itself.
 func (m slow) sees(r *Resource, bit auth.Bits) bool {
-	if !m.access.Allows(r.Type, bit) || r.Labels&m.access.Forbidden != 0 {
+	var patients []string
+	if r.Type == "Patient" {
+		patients = append(patients, r.ID)
+	}
+	named, _ := fhirsearch.Extract(r.Type, r.Node())
+	for _, v := range named {
+		if v.Kind == fhirsearch.Reference && v.Modifier == "" && v.RefType == "Patient" && planOf(r.Type).inPatient[v.Param] {
+			patients = append(patients, v.RefID)
+		}
+	}
+	first := ""
+	if len(patients) > 0 {
+		first = patients[0]
+	}
+	forbidden, _ := m.access.ForbiddenIn(first)
+	if !m.access.Allows(r.Type, bit) || r.Labels&forbidden != 0 {
+		return false
+	}
+	if !sharedTypes[r.Type] && slices.ContainsFunc(patients, func(id string) bool { return m.access.Charts[id].Closed }) {
 		return false
 	}
 	if m.access.Compartment == "" || sharedTypes[r.Type] || r.Reference() == m.access.Compartment {

@@ -2,6 +2,8 @@ package clinical
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"sort"
 	"strings"
 	"sync"
@@ -88,7 +90,20 @@ func fingerprint(a auth.Access) uint64 {
 	if a.Compartment != "" {
 		h ^= 0xa5a5 << 40 // one patient's own access: never shared with staff
 	}
+	// Rules about single patients and queries count in any order, since maps have none.
+	for id, rule := range a.Charts {
+		h ^= mixed(fmt.Sprintf("%s %v %d", id, rule.Closed, rule.Forbidden))
+	}
+	for typ, ways := range a.Narrow {
+		h ^= mixed(fmt.Sprint(typ, ways))
+	}
 	return h
+}
+
+func mixed(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return h.Sum64()
 }
 
 func (r *Record) load(ctx context.Context, tx *db.Tx, patientID string, zone *time.Location) (*Chart, error) {

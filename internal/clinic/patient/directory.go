@@ -126,7 +126,7 @@ func (d *Directory) Count(ctx context.Context, s db.Scope) (int, error) {
 	defer m.mu.RUnlock()
 	n := 0
 	for i := range m.idx.entries {
-		if e := &m.idx.entries[i]; e.live && e.labels&a.Forbidden == 0 {
+		if e := &m.idx.entries[i]; e.live && e.seenBy(a) {
 			n++
 		}
 	}
@@ -278,10 +278,16 @@ func entryOf(r *fhirstore.Resource) entry {
 
 func fold(s string) string { return strings.Join(fhirsearch.Words(s), " ") }
 
+// seenBy says whether an access may know of the patient at all.
+func (e *entry) seenBy(a auth.Access) bool {
+	forbidden, closed := a.ForbiddenIn(e.ID)
+	return !closed && e.labels&forbidden == 0
+}
+
 // show makes the hit of an entry for an access; ok is false when the access may not see it.
 func (x *index) show(i int32, a auth.Access, today time.Time) (Hit, bool) {
 	e := &x.entries[i]
-	if !e.live || e.labels&a.Forbidden != 0 {
+	if !e.live || !e.seenBy(a) {
 		return Hit{}, false
 	}
 	h := e.Hit
@@ -295,7 +301,7 @@ func (x *index) show(i int32, a auth.Access, today time.Time) (Hit, bool) {
 		h.Age = Age(h.BirthDate, on)
 	}
 	for _, j := range x.lookalikes(i) {
-		if x.entries[j].labels&a.Forbidden == 0 {
+		if x.entries[j].seenBy(a) {
 			h.Twins++
 		}
 	}
