@@ -116,13 +116,12 @@ func amounts(op string, x, y Item) (Collection, error) {
 	r := new(apd.Decimal)
 	switch op {
 	case "+", "-":
-		a, b, ok := sameUnit(x, y)
+		a, b, unit, ok := sharedUnit(x, y)
 		if !ok {
 			return nil, nil
 		}
-		unit := x.text
-		if unitKey(x.text) != unitKey(y.text) {
-			unit = units[unitKey(x.text)].dimension
+		if unitKey(x.text) == unitKey(y.text) {
+			unit = x.text
 		}
 		if op == "-" {
 			b = new(apd.Decimal).Neg(b)
@@ -133,8 +132,7 @@ func amounts(op string, x, y Item) (Collection, error) {
 		return single(quantityItem(r, unit)), nil
 	case "*", "/":
 		if unitKey(x.text) != unitKey(y.text) && x.isQuantity() && y.isQuantity() {
-			if a, b, ok := sameUnit(x, y); ok { // cm and m: both in the unit of their dimension
-				base := units[unitKey(x.text)].dimension
+			if a, b, base, ok := sharedUnit(x, y); ok { // cm and m: both in the unit of their dimension
 				x, y = quantityItem(a, base), quantityItem(b, base)
 			}
 		}

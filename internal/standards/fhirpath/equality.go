@@ -72,11 +72,6 @@ func (c *evaluator) equal(x, y Item) (tri, error) {
 	return triOf(x.text == y.text && x.Type == y.Type), nil
 }
 
-func knownUnit(it Item) bool {
-	_, ok := units[unitKey(it.text)]
-	return ok
-}
-
 // sameTree compares elements: members in any order, items in order, numbers by value.
 func (c *evaluator) sameTree(a, b *fhirjson.Node) (bool, error) {
 	if a == b {

@@ -200,3 +200,26 @@ func TestTypeOfReference(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantitiesCompareInAnyUnit(t *testing.T) {
+	for src, want := range map[string]string{
+		"98.6 '[degF]' = 37 'Cel'": "true", "3 'm[IU]/L' < 4 '[iU]/L'": "true", "3 '[iU]' = 3 '[arb\\'U]'": "", "120 'mm[Hg]' > 10 'kPa'": "true",
+		"1 '10*3/uL' = 1 '10*9/L'": "true", "3 'min' = 180 seconds": "true", "5 'mg' < 5 'mL'": "", "70 'kg' > 100 '[lb_av]'": "true",
+	} {
+		e, err := fhirpath.Compile(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Eval(&fhirpath.Env{}, nil, "")
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		s := ""
+		if len(got) == 1 {
+			s = got[0].String()
+		}
+		if s != want {
+			t.Errorf("%s = %q, want %q", src, s, want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package fhirpath
 
-import "github.com/cockroachdb/apd/v3"
+import (
+	"github.com/cockroachdb/apd/v3"
+	"yarrow.health/internal/standards/ucum"
+)
 
 // calendarUnit returns the singular of a calendar keyword (years → year), "" for other words.
 func calendarUnit(s string) string {
@@ -13,8 +16,8 @@ func calendarUnit(s string) string {
 	return ""
 }
 
-// unit is a factor to the base of its dimension. Only units common in records are known here; codes
-// that are not are compared as text.
+// unit is a factor to the base of its dimension. The units most common in records stand here, so that they keep a base
+// people use (litres); package ucum knows all others. Texts that are no units are compared as text.
 type unit struct {
 	dimension string
 	factor    string
@@ -48,16 +51,32 @@ func unitKey(s string) string {
 	return s
 }
 
+// knownUnit reports whether the unit of a quantity means something.
+func knownUnit(it Item) bool {
+	k := unitKey(it.text)
+	if _, ok := units[k]; ok {
+		return true
+	}
+	_, err := ucum.Parse(k)
+	return err == nil
+}
+
 // sameUnit brings two quantities to one unit. ok is false when they cannot be compared.
 func sameUnit(a, b Item) (x, y *apd.Decimal, ok bool) {
+	x, y, _, ok = sharedUnit(a, b)
+	return x, y, ok
+}
+
+// sharedUnit is sameUnit and tells the unit.
+func sharedUnit(a, b Item) (x, y *apd.Decimal, unit string, ok bool) {
 	ka, kb := unitKey(a.text), unitKey(b.text)
 	if ka == kb {
-		return a.num, b.num, true
+		return a.num, b.num, ka, true
 	}
 	ua, oka := units[ka]
 	ub, okb := units[kb]
 	if !oka || !okb || ua.dimension != ub.dimension {
-		return nil, nil, false
+		return canonicalUnit(a, b)
 	}
 	scale := func(d *apd.Decimal, factor string) *apd.Decimal {
 		f, _ := parseDecimal(factor)
@@ -68,7 +87,34 @@ func sameUnit(a, b Item) (x, y *apd.Decimal, ok bool) {
 		return r
 	}
 	x, y = scale(a.num, ua.factor), scale(b.num, ub.factor)
-	return x, y, x != nil && y != nil
+	return x, y, ua.dimension, x != nil && y != nil
+}
+
+// inCode gives the UCUM code of the calendar words that have one. A calendar year is no UCUM year.
+var inCode = map[string]string{"week": "wk", "day": "d", "hour": "h", "minute": "min", "second": "s", "millisecond": "ms"}
+
+// canonicalUnit brings two quantities to the base units of UCUM.
+func canonicalUnit(a, b Item) (x, y *apd.Decimal, unit string, ok bool) {
+	base := func(it Item) (*apd.Decimal, string, bool) {
+		k := unitKey(it.text)
+		if c := calendarUnit(k); c != "" {
+			if k, ok = inCode[c]; !ok {
+				return nil, "", false
+			}
+		}
+		v, dimension, err := ucum.Canonical(it.num.Text('G'), k)
+		if err != nil {
+			return nil, "", false
+		}
+		d, ok := parseDecimal(v)
+		return d, dimension, ok
+	}
+	x, du, ok := base(a)
+	if !ok {
+		return nil, nil, "", false
+	}
+	y, dv, ok := base(b)
+	return x, y, du, ok && du == dv
 }
 
 // alikeUnit is sameUnit for equivalence, where a calendar year is a UCUM year.
