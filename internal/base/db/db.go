@@ -161,6 +161,7 @@ func (d *DB) Close() error { return d.backend.close() }
 func (tx *Tx) start(sess session) {
 	tx.sess, tx.now = sess, tx.db.clock.Now()
 	tx.done, tx.err, tx.commit = false, nil, nil
+	tx.crowded, tx.unflushed = nil, false
 }
 
 // finish ends the run of fn with its error: the one fn returned or, when fn swallowed it, the first failed

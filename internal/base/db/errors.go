@@ -23,10 +23,11 @@ func IsUnique(err error) bool {
 	return errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) || errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY)
 }
 
-// isRetry says whether PostgreSQL asks for the transaction to be run again: serialization failure or deadlock.
+// isRetry says whether PostgreSQL asks for the transaction to be run again: serialization failure, deadlock, or a
+// lock that did not come in the time that Tx.Crowded allows, which is a deadlock noticed early.
 func isRetry(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "55P03")
 }
 
 func noPractice(id PracticeID) error {

@@ -205,8 +205,8 @@ func eachTable(ctx context.Context, conn *sql.DB, schema string, formats ...stri
 	return tx.Commit()
 }
 
-// backoff grows from about 2 ms to about 60 ms, spread out so that rivals do not meet again.
+// backoff grows from about 2 ms to about 120 ms, spread out so that rivals do not meet again.
 func backoff(attempt int) time.Duration {
-	top := 2 * time.Millisecond << attempt
+	top := 2 * time.Millisecond << min(attempt, 6)
 	return top/2 + rand.N(top/2)
 }

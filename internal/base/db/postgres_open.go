@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -21,10 +22,13 @@ type postgresBackend struct {
 	practice *pgPool
 	system   *pgPool
 	fitting  sync.Map // PracticeID: its keys are those it was made with
+
+	flushes   flushes
+	flushSlot int64 // a row of its own for the marks of this process, most likely
 }
 
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
-	b := &postgresBackend{db: d}
+	b := &postgresBackend{db: d, flushSlot: -1 - rand.Int64N(1<<20)}
 	var err error
 	if b.practice, err = newPool(o.DatabaseURL, practiceSchema); err != nil {
 		return nil, err
@@ -52,11 +56,17 @@ func (b *postgresBackend) pool(id PracticeID) *pgPool {
 }
 
 // attempts bounds how often a transaction is run again after a serialization failure or a deadlock.
-const attempts = 6
+const attempts = 10
 
 func (b *postgresBackend) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	leave := b.flushes.enter(tx.Practice())
+	defer leave()
 	for attempt := 1; ; attempt++ {
+		tx.again = attempt > 1
 		err := b.once(ctx, tx, fn)
+		if err == nil && tx.unflushed {
+			return b.flush(tx)
+		}
 		if err == nil || !isRetry(err) {
 			return err
 		}
@@ -125,7 +135,8 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		ended = true
 		return nil
 	}
-	if err := s.commit(); err != nil {
+	tx.unflushed = tx.crowded != nil && b.flushes.crowd(tx.Practice())
+	if err := s.commit(tx.unflushed); err != nil {
 		var pg *pgconn.PgError
 		if isRetry(err) || isLost(err) || (errors.As(err, &pg) && !isServerTrouble(pg)) { // the last: a queued statement's
 			return err

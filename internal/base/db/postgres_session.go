@@ -314,13 +314,16 @@ func (ins *Insert) many(nulls string) *Stmt {
 	return st
 }
 
-// commit ends the transaction. It is durable when commit returns nil.
-func (s *pgSession) commit() error {
+// commit ends the transaction. It is durable when commit returns nil, unless unflushed.
+func (s *pgSession) commit(unflushed bool) error {
 	if err := s.free(); err != nil {
 		return err
 	}
 	if !s.begun {
 		return nil
+	}
+	if unflushed {
+		s.raw("SET LOCAL synchronous_commit = off")
 	}
 	s.raw("COMMIT")
 	if err := s.sync(); err != nil {

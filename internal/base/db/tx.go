@@ -20,6 +20,10 @@ type Tx struct {
 	done   bool
 	err    error // the first failure: the transaction is lost
 	commit []func()
+
+	crowded   *Stmt // see Crowded
+	unflushed bool  // committed, and not yet on the disk
+	again     bool
 }
 
 // session is what an engine does for a Tx. Arguments have passed canonical.

@@ -13,6 +13,9 @@ var (
 		ON CONFLICT (practice_id) DO UPDATE SET rid = fhir_counter.rid + excluded.rid RETURNING rid`)
 	takeSeqs = db.SQL(`UPDATE fhir_counter SET seq = CASE WHEN seq < $3 THEN $3 ELSE seq END + $2
 		WHERE practice_id = $1 RETURNING seq`)
+	// Slots below zero lock nothing; see db.Tx.Crowded.
+	markCommit = db.SQL(`INSERT INTO fhir_lock (practice_id, slot) VALUES ($1, $2)
+		ON CONFLICT (practice_id, slot) DO UPDATE SET slot = excluded.slot`)
 )
 
 // rowBlock is how many rids a process reserves at a time. What is left when it ends stays unused.
@@ -78,6 +81,7 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64) (first int64,
 // PostgreSQL everything that needs no number is sent before.
 func seqs(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
 	var last int64
+	tx.Crowded(markCommit)
 	err = tx.QueryRow(ctx, takeSeqs, int64(tx.Practice()), n, tx.NowMicro()).Scan(&last)
 	if errors.Is(err, db.ErrNoRows) {
 		// The practice's first writes only change what is not there.

@@ -163,6 +163,13 @@ var (
 // load reads the rows of the resources that may already exist, and on PostgreSQL holds them.
 func (w *writer) load(ctx context.Context, changes []change) error {
 	w.current = map[int64]*stored{}
+	if w.tx.Again() {
+		// Where two writers held each other up, the second time one waits before it holds anything.
+		if _, err := seqs(ctx, w.tx, 0); err != nil {
+			return err
+		}
+	}
+	w.tx.Hurried()
 	var ids []int64
 	for i := range changes {
 		if c := &changes[i]; c.p == nil || !c.p.fresh {
