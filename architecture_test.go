@@ -63,6 +63,7 @@ var attached = map[string]string{
 	"internal/base/db/dbtest":            "internal/base/db",
 	"internal/base/db/migrations":        "internal/base/db",
 	"internal/clinic/clinictest":         "internal/clinic/clinical",
+	"internal/web/webtest":               "internal/web/ui",
 	"internal/standards/corpustest":      "internal/standards/fhirjson",
 	"internal/standards/fhir/gen":        "internal/standards/fhir",
 	"internal/standards/terminology/gen": "internal/standards/terminology",

@@ -127,7 +127,7 @@ func (l *Log) next(p db.PracticeID) *batch {
 // commit writes a batch. It does not end with the request that happens to lead.
 func (l *Log) commit(ctx context.Context, b *batch) {
 	defer close(b.done)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), seenTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(db.Plain(ctx)), seenTimeout)
 	defer cancel()
 	err := l.db.Do(ctx, b.scope, func(tx *db.Tx) error {
 		l.write(tx, b.entries)

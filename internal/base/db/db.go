@@ -134,6 +134,9 @@ func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write bool
 	if err != nil {
 		return err
 	}
+	if a := aroundOf(ctx); write && a != nil && a.practice == s.Practice() {
+		ctx, fn = Plain(ctx), a.wrap(fn)
+	}
 	tx := &Tx{db: d, scope: s, keys: k, write: write}
 	if err := d.transact(ctx, tx, fn); err != nil {
 		return err

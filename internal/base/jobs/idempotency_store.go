@@ -25,6 +25,12 @@ type Reply struct {
 	Body     []byte
 }
 
+// ErrSameTime is inside the error of Keep when another request under the key has committed: ask Answered, in a new transaction.
+var ErrSameTime = errors.New("jobs: the same request was carried out meanwhile")
+
+// ErrOtherRequest is inside the error of Answered when the key was used for another request.
+var ErrOtherRequest = errors.New("jobs: the key belongs to another request")
+
 var (
 	getReply  = db.SQL(`SELECT request, body FROM idempotency WHERE practice_id = $1 AND h = $2`)
 	keepReply = db.SQL(`INSERT INTO idempotency (practice_id, h, request, at, body) VALUES ($1, $2, $3, $4, $5)`)
@@ -48,7 +54,7 @@ func Answered(ctx context.Context, tx *db.Tx, k Key) (*Reply, error) {
 		return nil, err
 	}
 	if was != request {
-		return nil, fhir.Problem("conflict", "This idempotency key was used before for a different request.", "Send a new key with each new request, and the same key only when repeating one.")
+		return nil, fhir.Problem("conflict", "This idempotency key was used before for a different request.", "Send a new key with each new request, and the same key only when repeating one.").Because(ErrOtherRequest)
 	}
 	body, err := tx.Keys().Open(nil, sealed, aad("idempotency", tx.Practice(), h))
 	if err != nil {
@@ -71,7 +77,7 @@ func Keep(ctx context.Context, tx *db.Tx, k Key, r Reply) error {
 	}
 	_, err = tx.Exec(ctx, keepReply, int64(tx.Practice()), h, request, tx.NowMicro(), tx.Keys().Seal(nil, body, aad("idempotency", tx.Practice(), h)))
 	if db.IsUnique(err) {
-		return fhir.Problem("conflict", "The same request is being worked on at this moment.", "Ask again in a second; you will get its answer.")
+		return fhir.Problem("conflict", "The same request is being worked on at this moment.", "Ask again in a second; you will get its answer.").Because(ErrSameTime)
 	}
 	return err
 }

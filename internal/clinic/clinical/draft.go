@@ -10,6 +10,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -117,7 +118,12 @@ func (d *Drafts) Start(ctx context.Context, s auth.Staff, patientID, encounterID
 		return nil, badWindow()
 	}
 	var out *Draft
-	err := d.db.Do(ctx, s, func(tx *db.Tx) error {
+	err := d.db.Do(ctx, s, func(tx *db.Tx) (err error) {
+		defer func() {
+			if err == nil {
+				jobs.Made(ctx, out.ID)
+			}
+		}()
 		if _, err := d.store.Read(ctx, tx, "Patient", patientID); err != nil {
 			return err
 		}

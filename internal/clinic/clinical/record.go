@@ -8,6 +8,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
@@ -56,6 +57,7 @@ func (r *Record) add(ctx context.Context, s db.Scope, patientID string, nodes ..
 			}
 			ids = append(ids, made.ID)
 		}
+		jobs.Made(ctx, ids...)
 		return nil
 	})
 	return ids, err

@@ -72,7 +72,7 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 	if s.Practitioner() == "" {
 		return "", fhir.Problem("business-rule", "Your account is not linked to a practitioner, so you cannot sign.", "Ask a practice administrator to link it.")
 	}
-	saved, err := n.Save(ctx, s, in)
+	saved, err := n.Save(jobs.Apart(ctx), s, in) // may be repeated; what happens once is the signing
 	if err != nil {
 		return "", err
 	}
@@ -134,6 +134,7 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 			return err
 		}
 		noteID = d.ID
+		jobs.Made(ctx, noteID)
 		return closeSigned(ctx, tx, dr, d.ID)
 	})
 	return noteID, err

@@ -3,6 +3,7 @@ package patient
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -24,6 +26,9 @@ type Demographics struct {
 	Language                         string // BCP 47 code, "" when not asked
 	MRN                              string // "" lets the practice assign one
 }
+
+// errTaken says that a number belongs to somebody; the transaction is taken back.
+var errTaken = errors.New("patient: the number is taken")
 
 // Duplicates is the answer to a registration that looks like somebody who has a chart
 // already. Show them; register again with confirmed set if none is the same person.
@@ -109,23 +114,23 @@ func (d *Directory) Register(ctx context.Context, s auth.Staff, in Demographics,
 		if err != nil {
 			return "", err
 		}
-		taken := false
 		err = d.db.Do(ctx, s, func(tx *db.Tx) error {
 			same, err := d.store.Find(ctx, tx, "Patient", "identifier", systemMRN+"|"+number)
 			if err != nil {
 				return err
 			}
-			if taken = len(same) > 0; taken {
-				return nil
+			if len(same) > 0 {
+				return errTaken
 			}
+			jobs.Made(ctx, p.ID)
 			_, err = d.store.Create(ctx, tx, p)
 			return err
 		})
-		if err != nil {
-			return "", err
-		}
-		if !taken {
+		if err == nil {
 			return p.ID, nil
+		}
+		if !errors.Is(err, errTaken) {
+			return "", err
 		}
 		if in.MRN != "" {
 			break

@@ -3,11 +3,13 @@ package scheduling
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -145,7 +147,15 @@ func (b *Book) SetStatus(ctx context.Context, s auth.Staff, id string, version i
 				return err
 			}
 		}
-		return b.setEncounter(ctx, tx, a, e, to, room, prof.Zone)
+		if err := b.setEncounter(ctx, tx, a, e, to, room, prof.Zone); err != nil {
+			return err
+		}
+		now, err := b.store.Read(ctx, tx, "Appointment", id)
+		if err != nil {
+			return err
+		}
+		jobs.Made(ctx, string(was), strconv.FormatInt(now.Version, 10))
+		return nil
 	})
 	return was, err
 }

@@ -13,9 +13,11 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/clinictest"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/ui"
+	"yarrow.health/internal/web/webtest"
 )
 
 var ctx = context.Background()
@@ -25,6 +27,7 @@ type house struct {
 	*clinictest.Practice
 	auth   *auth.Auth
 	router *ui.Router
+	twin   *ui.Router        // another node on the same data
 	tokens map[string]string // by login
 }
 
@@ -52,18 +55,26 @@ func open(t testing.TB, d *dbtest.DB) *house {
 			t.Fatal(err)
 		}
 	}
-	h.router = ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock})
-	chart.Register(h.router, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
-		Search: func(kind, text string, n int) []chart.Code {
-			return []chart.Code{{System: "http://hl7.org/fhir/sid/icd-10-cm", Code: "I10", Display: "Essential (primary) hypertension"}}
-		}})
+	h.router, h.twin = h.screens(d), h.screens(d)
 	return h
 }
 
-// ask sends a request as a person and returns status, headers and body.
+// screens makes the routes anew, as after a restart or on another node.
+func (h *house) screens(d *dbtest.DB) *ui.Router {
+	r := ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock, Answered: jobs.New(d.DB, jobs.Options{}).Answered})
+	chart.Register(r, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
+		Search: func(kind, text string, n int) []chart.Code {
+			return []chart.Code{{System: "http://hl7.org/fhir/sid/icd-10-cm", Code: "I10", Display: "Essential (primary) hypertension"}}
+		}})
+	return r
+}
+
+// ask sends a request as a person and returns status, headers and body. A form that is carried out is sent again to a twin that
+// shares nothing but the data, and must get the same answer.
 func (h *house) ask(t testing.TB, who, method, path string, form url.Values, fragment bool) (*http.Response, string) {
 	t.Helper()
 	var body io.Reader
+	form = webtest.Keyed(method, form)
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
@@ -76,9 +87,7 @@ func (h *house) ask(t testing.TB, who, method, path string, form url.Values, fra
 		r.Header.Set("HX-Request", "true")
 	}
 	r.AddCookie(&http.Cookie{Name: "yarrow-session-millrace", Value: h.tokens[who]})
-	w := httptest.NewRecorder()
-	h.router.ServeHTTP(w, r)
-	out := w.Result()
+	out := webtest.Twice(t, h.router, h.twin, r, form)
 	b, _ := io.ReadAll(out.Body)
 	return out, string(b)
 }

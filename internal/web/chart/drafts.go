@@ -39,14 +39,15 @@ func (s *Screens) startNote(w *ui.Reply, q *ui.Request) error {
 	if c.Visit != nil && t.Visit() {
 		visit = c.Visit.ID
 	}
-	d, err := s.Notes.Start(q.Context(), q.Staff, q.Path("patient"), visit, t, t.Fill(c), "")
-	if err != nil {
-		return err
-	}
-	if q.Form("page") != "" {
-		return s.back(w, q, "/drafts/"+d.ID, "")
-	}
-	return s.back(w, q, "", "") // the note stands beside the chart
+	ctx := w.Once(func(draft []string) {
+		path := "" // the note stands beside the chart
+		if q.Form("page") != "" {
+			path = "/drafts/" + draft[0]
+		}
+		_ = s.back(w, q, path, "")
+	})
+	_, err = s.Notes.Start(ctx, q.Staff, q.Path("patient"), visit, t, t.Fill(c), "")
+	return err
 }
 
 func (s *Screens) draft(w *ui.Reply, q *ui.Request) error {
@@ -129,27 +130,22 @@ func (s *Screens) setAside(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	upTo, _ := strconv.ParseInt(q.Form("upto"), 10, 64)
-	if err := s.Notes.SetAside(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), q.Form("other"), upTo); err != nil {
-		return err
-	}
-	return s.back(w, q, "/drafts/"+q.Path("draft"), "")
+	return s.Notes.SetAside(s.once(w, q, "/drafts/"+q.Path("draft"), ""), q.Staff, q.Path("patient"), q.Path("draft"), q.Form("other"), upTo)
 }
 
 func (s *Screens) discardDraft(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	if err := s.Notes.Discard(q.Context(), q.Staff, q.Path("patient"), q.Path("draft"), writer(q)); err != nil {
-		return err
-	}
-	return s.back(w, q, "", "discarded")
+	return s.Notes.Discard(s.once(w, q, "", "discarded"), q.Staff, q.Path("patient"), q.Path("draft"), writer(q))
 }
 
 func (s *Screens) signDraft(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	id, err := s.Notes.Sign(q.Context(), q.Staff, saveOf(q))
+	ctx := w.Once(func(note []string) { _ = s.back(w, q, "/notes/"+note[0], "signed") })
+	_, err := s.Notes.Sign(ctx, q.Staff, saveOf(q))
 	var u *clinical.Unsigned
 	if errors.As(err, &u) {
 		x, err := s.load(w, q, tabNotes)
@@ -164,8 +160,5 @@ func (s *Screens) signDraft(w *ui.Reply, q *ui.Request) error {
 		x.Draft = nil
 		return x.show(w, rejected, draftPanel(x, d, u))
 	}
-	if err != nil {
-		return err
-	}
-	return s.back(w, q, "/notes/"+id, "signed")
+	return err
 }

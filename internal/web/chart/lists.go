@@ -56,7 +56,7 @@ func (s *Screens) saveProblem(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
+	id, patient, ctx := q.Path("id"), q.Path("patient"), s.once(w, q, "", "saved")
 	f := &problemFields{form: form{ID: id, Version: q.Form("version"), Active: true}}
 	f.ProblemEntry = clinical.ProblemEntry{Name: q.Form("name"), System: q.Form("system"), Code: q.Form("code"), Onset: q.Form("onset"), Note: q.Form("note")}
 	var err error
@@ -73,10 +73,10 @@ func (s *Screens) saveProblem(w *ui.Reply, q *ui.Request) error {
 	return s.saved(w, q, &f.form, err, func(x *page) templ.Component { return problemDialog(x, f) })
 }
 
-// saved goes back to the chart, or shows the dialog again with what was wrong.
+// saved lets the stored answer stand, or shows the dialog again with what was wrong.
 func (s *Screens) saved(w *ui.Reply, q *ui.Request, f *form, err error, body func(x *page) templ.Component) error {
 	if err == nil {
-		return s.back(w, q, "", "saved")
+		return nil
 	}
 	if q.Form("name") == "" && q.Form("substance") == "" && q.Form("do") != "save" {
 		return err // a button beside the form: there is nothing typed to keep
@@ -109,7 +109,7 @@ func (s *Screens) saveMedication(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
+	id, patient, ctx := q.Path("id"), q.Path("patient"), s.once(w, q, "", "saved")
 	f := &medicationFields{form: form{ID: id, Version: q.Form("version"), Active: true}, Kind: q.Path("kind")}
 	f.MedicationEntry = clinical.MedicationEntry{Name: q.Form("name"), System: q.Form("system"), Code: q.Form("code"), Sig: q.Form("sig"), Start: q.Form("start"), Reason: q.Form("reason"), Note: q.Form("note")}
 	var err error
@@ -146,7 +146,7 @@ func (s *Screens) saveAllergy(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	id, patient, ctx := q.Path("id"), q.Path("patient"), q.Context()
+	id, patient, ctx := q.Path("id"), q.Path("patient"), s.once(w, q, "", "saved")
 	f := &allergyFields{form: form{ID: id, Version: q.Form("version"), Active: true}}
 	f.AllergyEntry = clinical.AllergyEntry{Substance: q.Form("substance"), System: q.Form("system"), Code: q.Form("code"), Kind: q.Form("kind"), Category: q.Form("category"),
 		Reaction: q.Form("reaction"), Severity: q.Form("severity"), High: q.Form("high") != "", Note: q.Form("note")}

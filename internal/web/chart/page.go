@@ -7,6 +7,7 @@
 package chart
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -255,6 +256,11 @@ func (s *Screens) back(w *ui.Reply, q *ui.Request, path, done string) error {
 	}
 	w.Redirect(q.URL("patients", q.Path("patient")) + path)
 	return nil
+}
+
+// once gives the context for the one change of a form, whose answer is a page of the chart; see ui.Reply.Once.
+func (s *Screens) once(w *ui.Reply, q *ui.Request, path, done string) context.Context {
+	return w.Once(func([]string) { _ = s.back(w, q, path, done) })
 }
 
 const (

@@ -82,23 +82,19 @@ func (s *Screens) review(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	task, err := s.Record.ReviewResults(q.Context(), q.Staff, q.Path("patient"), q.Forms("result"))
-	if err != nil {
-		return err
-	}
 	at := q.URL("patients", q.Path("patient"))
-	w.Toast(q.T("chart.done.reviewed"), at+"/results/unreview/"+task)
-	w.Redirect(at)
-	return nil
+	ctx := w.Once(func(task []string) {
+		w.Toast(q.T("chart.done.reviewed"), at+"/results/unreview/"+task[0])
+		w.Redirect(at)
+	})
+	_, err := s.Record.ReviewResults(ctx, q.Staff, q.Path("patient"), q.Forms("result"))
+	return err
 }
 
 func (s *Screens) unreview(w *ui.Reply, q *ui.Request) error {
 	// The message that offers this carries no form fields: that the review belongs to the
 	// patient of the address is checked against the review itself.
-	if err := s.Record.Unreview(q.Context(), q.Staff, q.Path("patient"), q.Path("task")); err != nil {
-		return err
-	}
-	return s.back(w, q, "", "undone")
+	return s.Record.Unreview(s.once(w, q, "", "undone"), q.Staff, q.Path("patient"), q.Path("task"))
 }
 
 // columnsShown is how many measurements the flowsheet page goes back.
@@ -164,7 +160,7 @@ func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
 		}
 		in.When = at
 	}
-	_, err = s.Record.RecordVitals(q.Context(), q.Staff, x.Patient, in)
+	_, err = s.Record.RecordVitals(s.once(w, q, "", "saved"), q.Staff, x.Patient, in)
 	var no *clinical.Unaccepted
 	switch {
 	case errors.As(err, &no):
@@ -176,7 +172,7 @@ func (s *Screens) recordVitals(w *ui.Reply, q *ui.Request) error {
 	case err != nil:
 		return refuse(w, x, &f.form, err, func() templ.Component { return vitalsDialog(x, f) })
 	}
-	return s.back(w, q, "", "saved")
+	return nil
 }
 
 // clockTime reads a time of today ("9:06", "14:20") or a day and time ("2026-03-01 9:06").
@@ -197,14 +193,11 @@ func (s *Screens) markWrong(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	if err := s.Record.MarkWrong(q.Context(), q.Staff, q.Path("patient"), q.Path("kind"), q.Path("id"), version(q)); err != nil {
-		return err
-	}
 	path := ""
 	if q.Form("back") == "/vitals" {
 		path = "/vitals"
 	}
-	return s.back(w, q, path, "wrong")
+	return s.Record.MarkWrong(s.once(w, q, path, "wrong"), q.Staff, q.Path("patient"), q.Path("kind"), q.Path("id"), version(q))
 }
 
 func (s *Screens) notes(w *ui.Reply, q *ui.Request) error {
@@ -253,18 +246,13 @@ func (s *Screens) addend(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	if _, err := s.Notes.Addend(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), q.Form("text")); err != nil {
-		return err
-	}
-	return s.back(w, q, "/notes/"+q.Path("note"), "addendum")
+	_, err := s.Notes.Addend(s.once(w, q, "/notes/"+q.Path("note"), "addendum"), q.Staff, q.Path("patient"), q.Path("note"), q.Form("text"))
+	return err
 }
 
 func (s *Screens) noteWrong(w *ui.Reply, q *ui.Request) error {
 	if err := samePatient(q); err != nil {
 		return err
 	}
-	if err := s.Notes.MarkNoteWrong(q.Context(), q.Staff, q.Path("patient"), q.Path("note"), version(q)); err != nil {
-		return err
-	}
-	return s.back(w, q, "/notes/"+q.Path("note"), "wrong")
+	return s.Notes.MarkNoteWrong(s.once(w, q, "/notes/"+q.Path("note"), "wrong"), q.Staff, q.Path("patient"), q.Path("note"), version(q))
 }

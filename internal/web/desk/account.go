@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -128,16 +129,22 @@ func (d *Desk) finishRegistration(w *ui.Reply, q *ui.Request) error {
 	return reply(w, map[string]string{"next": q.URL("account", "security")})
 }
 
+// once gives the context for the one change of a form of this page; see ui.Reply.Once.
+func once(w *ui.Reply, q *ui.Request, done string) context.Context {
+	return w.Once(func([]string) {
+		w.Toast(q.T(done), "")
+		w.Redirect(q.URL("account", "security"))
+	})
+}
+
 func (d *Desk) removePasskey(w *ui.Reply, q *ui.Request) error {
 	id, err := strconv.ParseInt(q.Form("id"), 10, 64)
 	if err != nil {
 		return fhir.Problem("value", q.T("account.passkey.which"), q.T("error.again"))
 	}
-	if err := d.auth.RemovePasskey(q.Context(), q.Staff, id); err != nil {
+	if err := d.auth.RemovePasskey(once(w, q, "account.passkey.removed"), q.Staff, id); err != nil {
 		return d.orStepUp(w, q, err)
 	}
-	w.Toast(q.T("account.passkey.removed"), "")
-	w.Redirect(q.URL("account", "security"))
 	return nil
 }
 
@@ -146,12 +153,7 @@ func (d *Desk) endSession(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return fhir.Problem("value", q.T("account.session.which"), q.T("error.again"))
 	}
-	if err := d.auth.EndSession(q.Context(), q.Staff, auth.SessionID(id)); err != nil {
-		return err
-	}
-	w.Toast(q.T("account.session.ended"), "")
-	w.Redirect(q.URL("account", "security"))
-	return nil
+	return d.auth.EndSession(once(w, q, "account.session.ended"), q.Staff, auth.SessionID(id))
 }
 
 func (d *Desk) endAll(w *ui.Reply, q *ui.Request) error {
@@ -165,13 +167,11 @@ func (d *Desk) endAll(w *ui.Reply, q *ui.Request) error {
 
 // prove takes password and code of somebody whose last proof is too old for what they want to change.
 func (d *Desk) prove(w *ui.Reply, q *ui.Request) error {
-	err := d.auth.StepUp(q.Context(), q.Staff, auth.StepUpRequest{Password: q.Raw("password"), Code: strings.ReplaceAll(q.Form("code"), " ", ""),
+	err := d.auth.StepUp(once(w, q, "account.proved"), q.Staff, auth.StepUpRequest{Password: q.Raw("password"), Code: strings.ReplaceAll(q.Form("code"), " ", ""),
 		Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
 	if err != nil {
 		return d.orStepUp(w, q, err)
 	}
-	w.Toast(q.T("account.proved"), "")
-	w.Redirect(q.URL("account", "security"))
 	return nil
 }
 

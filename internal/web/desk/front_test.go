@@ -14,11 +14,13 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/clinictest"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
+	"yarrow.health/internal/web/webtest"
 )
 
 var ctx = context.Background()
@@ -28,6 +30,7 @@ type front struct {
 	*clinictest.Practice
 	auth   *auth.Auth
 	router *ui.Router
+	twin   *ui.Router        // another node on the same data
 	tokens map[string]string // by login
 	bells  chan *bell        // screens that begin to listen
 }
@@ -72,7 +75,13 @@ func open(t testing.TB, d *dbtest.DB) *front {
 			t.Fatal(err)
 		}
 	}
-	f.router = ui.NewRouter(f.auth, f.Log, ui.Options{Demo: true, Clock: d.Clock, Find: desk.Find(f.Patients), Live: f.listen, Zone: func(ctx context.Context, s auth.Staff) *time.Location {
+	f.router, f.twin = f.screens(t, d), f.screens(t, d)
+	return f
+}
+
+// screens makes the routes anew, as after a restart or on another node.
+func (f *front) screens(t testing.TB, d *dbtest.DB) *ui.Router {
+	r := ui.NewRouter(f.auth, f.Log, ui.Options{Demo: true, Clock: d.Clock, Answered: jobs.New(d.DB, jobs.Options{}).Answered, Find: desk.Find(f.Patients), Live: f.listen, Zone: func(ctx context.Context, s auth.Staff) *time.Location {
 		p, err := f.People.Get(ctx, s)
 		if err != nil {
 			t.Error(err)
@@ -80,10 +89,10 @@ func open(t testing.TB, d *dbtest.DB) *front {
 		}
 		return p.Zone
 	}})
-	desk.New(f.router, f.auth, f.Book, f.People, f.Patients)
-	chart.Register(f.router, chart.Modules{Record: f.Record, Notes: f.Notes, Book: f.Book, Patients: f.Patients, People: f.People,
+	desk.New(r, f.auth, f.Book, f.People, f.Patients)
+	chart.Register(r, chart.Modules{Record: f.Record, Notes: f.Notes, Book: f.Book, Patients: f.Patients, People: f.People,
 		Search: func(string, string, int) []chart.Code { return nil }})
-	return f
+	return r
 }
 
 func (f *front) listen(context.Context, auth.Staff, int64) (ui.Stream, error) {
@@ -99,6 +108,7 @@ func (f *front) listen(context.Context, auth.Staff, int64) (ui.Stream, error) {
 func (f *front) ask(t testing.TB, who, method, path string, form url.Values, header ...string) (*http.Response, string) {
 	t.Helper()
 	var body io.Reader
+	form = webtest.Keyed(method, form)
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
@@ -113,9 +123,7 @@ func (f *front) ask(t testing.TB, who, method, path string, form url.Values, hea
 	if who != "" {
 		r.AddCookie(&http.Cookie{Name: "yarrow-session-millrace", Value: f.tokens[who]})
 	}
-	w := httptest.NewRecorder()
-	f.router.ServeHTTP(w, r)
-	out := w.Result()
+	out := webtest.Twice(t, f.router, f.twin, r, form)
 	b, _ := io.ReadAll(out.Body)
 	return out, string(b)
 }

@@ -75,7 +75,11 @@ func (d *Desk) moveVisit(w *ui.Reply, q *ui.Request) error {
 	if len(m.Errors) > 0 {
 		return d.showMove(w, q, http.StatusUnprocessableEntity, m)
 	}
-	err = d.book.Move(q.Context(), q.Staff, q.Path("appointment"), version, start, minutes, m.Staff, q.Form("double") == "yes")
+	ctx := w.Once(func([]string) {
+		w.Toast(q.T("move.toast"), "")
+		w.Redirect(q.URL("schedule") + "?date=" + start.Format(time.DateOnly) + "&open=" + q.Path("appointment"))
+	})
+	err = d.book.Move(ctx, q.Staff, q.Path("appointment"), version, start, minutes, m.Staff, q.Form("double") == "yes")
 	var one *fhir.Issue
 	switch {
 	case errors.As(err, &m.Taken):
@@ -83,12 +87,8 @@ func (d *Desk) moveVisit(w *ui.Reply, q *ui.Request) error {
 	case errors.As(err, &one) && one.Path != "":
 		m.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
 		return d.showMove(w, q, http.StatusUnprocessableEntity, m)
-	case err != nil:
-		return err
 	}
-	w.Toast(q.T("move.toast"), "")
-	w.Redirect(q.URL("schedule") + "?date=" + start.Format(time.DateOnly) + "&open=" + q.Path("appointment"))
-	return nil
+	return err
 }
 
 // clockWords writes a time so that clock24 reads it back: "9:05 am".

@@ -80,14 +80,16 @@ func (d *Desk) register(w *ui.Reply, q *ui.Request) error {
 	n := newPatient{In: patient.Demographics{Family: q.Form("family"), Given: q.Form("given"), Middle: q.Form("middle"), Preferred: q.Form("preferred"),
 		BirthDate: q.Form("birthDate"), Sex: q.Form("sex"), Phone: q.Form("phone"), Email: q.Form("email"), Line: q.Form("line"), City: q.Form("city"),
 		State: q.Form("state"), Postal: q.Form("postal"), Language: q.Form("language"), MRN: q.Form("mrn")}}
-	id, err := d.patients.Register(q.Context(), q.Staff, n.In, q.Form("confirmed") == "yes")
+	ctx := w.Once(func(id []string) {
+		w.Toast(q.T("register.done"), "")
+		w.Redirect(q.URL("patients", id[0]))
+	})
+	_, err := d.patients.Register(ctx, q.Staff, n.In, q.Form("confirmed") == "yes")
 	var twins *patient.Duplicates
 	var issues fhir.Issues
 	var one *fhir.Issue
 	switch {
 	case err == nil:
-		w.Toast(q.T("register.done"), "")
-		w.Redirect(q.URL("patients", id))
 		return nil
 	case errors.As(err, &twins):
 		n.Twins = twins.Hits

@@ -249,23 +249,20 @@ func (d *Desk) setStatus(w *ui.Reply, q *ui.Request) error {
 		return fhir.Problem("value", q.T("schedule.version"), q.T("error.again"))
 	}
 	id, to := q.Path("appointment"), scheduling.Status(field("status"))
-	was, err := d.book.SetStatus(q.Context(), q.Staff, id, version, to, field("room"))
-	if err != nil {
-		return err
-	}
 	back := q.Form("back")
 	if !strings.HasPrefix(back, q.URL("schedule")) && !strings.HasPrefix(back, q.URL("patients")) {
 		back = q.URL("schedule")
 	}
-	undo := ""
-	if q.Query("status") == "" {
-		if b, err := d.book.Appointment(q.Context(), q.Staff, id); err == nil {
-			undo = fmt.Sprintf("%s?status=%s&version=%d", q.URL("schedule", id, "status"), was, b.Version)
+	ctx := w.Once(func(was []string) { // its status and the version it has now
+		undo := ""
+		if q.Query("status") == "" {
+			undo = q.URL("schedule", id, "status") + "?status=" + was[0] + "&version=" + was[1]
 		}
-	}
-	w.Toast(q.T("status.now", q.T("status."+string(to))), undo)
-	w.Redirect(back)
-	return nil
+		w.Toast(q.T("status.now", q.T("status."+string(to))), undo)
+		w.Redirect(back)
+	})
+	_, err = d.book.SetStatus(ctx, q.Staff, id, version, to, field("room"))
+	return err
 }
 
 // visit is the booking form as it stands.
@@ -364,7 +361,11 @@ func (d *Desk) bookVisit(w *ui.Reply, q *ui.Request) error {
 	if len(v.Errors) > 0 {
 		return d.showVisit(w, q, http.StatusUnprocessableEntity, v)
 	}
-	_, err = d.book.Book(q.Context(), q.Staff, in)
+	ctx := w.Once(func([]string) {
+		w.Toast(q.T("book.done"), "")
+		w.Redirect(q.URL("schedule") + "?date=" + in.Start.Format(time.DateOnly))
+	})
+	_, err = d.book.Book(ctx, q.Staff, in)
 	var issues fhir.Issues
 	var one *fhir.Issue
 	switch {
@@ -378,12 +379,8 @@ func (d *Desk) bookVisit(w *ui.Reply, q *ui.Request) error {
 	case errors.As(err, &one) && fhir.HTTPStatus(one.Code) < 500:
 		v.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
 		return d.showVisit(w, q, http.StatusUnprocessableEntity, v)
-	case err != nil:
-		return err
 	}
-	w.Toast(q.T("book.done"), "")
-	w.Redirect(q.URL("schedule") + "?date=" + in.Start.Format(time.DateOnly))
-	return nil
+	return err
 }
 
 // clock24 reads a time as people type it: 9, 9:30, 930, 2pm, 2:15 pm, 14:15. Small hours without am or pm are afternoon ones.

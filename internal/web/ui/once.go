@@ -23,8 +23,8 @@ const (
 )
 
 // once remembers the answers to forms that were sent a moment ago. A repeat of the same form by the same session waits for the
-// first one and gets its answer. It holds within one process: a repeat that reaches another node, or comes after a restart, meets
-// the versions and constraints of what it changes instead.
+// first one and gets its answer. It spares work within one process; what holds across restarts and nodes is stored with the
+// change (Reply.Once).
 type once struct {
 	clock *clock.Clock
 	mu    sync.Mutex

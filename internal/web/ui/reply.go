@@ -14,6 +14,7 @@ import (
 	"github.com/a-h/templ"
 
 	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -28,6 +29,7 @@ type Reply struct {
 	body     bytes.Buffer
 	seen     []audit.Event
 	toast    *toast
+	once     *jobs.Once
 	page     bool // the body is a whole page
 	hijacked bool
 	sent     bool // the answer is the handler's own and has left
@@ -148,7 +150,11 @@ func (w *Reply) IssueOf(err error) *fhir.Issue {
 // send makes the accesses durable, then answers.
 func (w *Reply) send(err error) {
 	w.sent = err == nil
+	if w.once != nil && err == nil && !w.once.Done() && w.status == 0 { // there was nothing to change
+		_, _ = w.once.Reply(nil)
+	}
 	if err != nil {
+		w.unsay()
 		i := w.IssueOf(err)
 		w.Problem(fhir.HTTPStatus(i.Code), i)
 	}

@@ -18,12 +18,13 @@ type Request struct {
 	State    auth.SessionState
 	Practice auth.Practice
 
-	hr     *http.Request
-	router *Router
-	slug   string
-	route  string
-	locale string
-	zone   *time.Location
+	hr         *http.Request
+	router     *Router
+	slug       string
+	route      string
+	permission auth.Permission
+	locale     string
+	zone       *time.Location
 }
 
 func (r *Router) request(hr *http.Request) *Request {

@@ -23,6 +23,8 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -36,6 +38,9 @@ type Options struct {
 	Live   func(ctx context.Context, s auth.Staff, after int64) (Stream, error) // the feed of the outbox; nil switches live updates off
 	// Find answers what is typed into the palette, beside the commands: patients, mostly.
 	Find func(ctx context.Context, q *Request, text string) ([]Found, error)
+	// Answered looks up how a form was answered when its change was stored (jobs.Queue.Answered); see Reply.Once. Without it a
+	// repeat of a form is known only to the process that took the first.
+	Answered func(ctx context.Context, s db.Scope, k jobs.Key, late bool) (*jobs.Reply, error)
 }
 
 // Router serves the screens of all practices. Register routes before it serves.
@@ -139,8 +144,9 @@ func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
 			r.denied(w, q, p)
 			return
 		}
+		q.permission = p
 		if method == http.MethodPost && q.Form(onceField) != "" {
-			r.once.do(w, onceKey(q), func() { r.finish(w, q, h(w, q)) })
+			r.once.do(w, onceKey(q), func() { r.carryOut(w, q, h) })
 			return
 		}
 		r.finish(w, q, h(w, q))
