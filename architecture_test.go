@@ -48,6 +48,8 @@ var shelves = []string{
 	"internal/clinic/scheduling",
 	"internal/clinic/clinical",
 
+	"internal/edge/fhirapi",
+
 	"internal/simulate",
 
 	"internal/web/ui",

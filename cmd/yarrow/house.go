@@ -3,14 +3,17 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/clinical"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/terminology"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
@@ -23,6 +26,7 @@ type house struct {
 	queue    *jobs.Queue
 	patients *patient.Directory
 	router   *ui.Router
+	api      *fhirapi.API
 	log      *slog.Logger
 	proxied  bool // requests come from a proxy on this machine
 }
@@ -48,7 +52,19 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	desk.New(h.router, g.auth, book, people, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
+	h.api = h.newAPI()
 	return h
+}
+
+// newAPI stands the FHIR interface beside the screens: whoever is signed in may use it from the practice's own pages.
+func (h *house) newAPI() *fhirapi.API {
+	return fhirapi.New(fhirapi.Options{
+		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin,
+		Practice: h.auth.PracticeBySlug,
+		Authenticate: func(r *http.Request, p auth.Practice) (db.Scope, error) {
+			return h.router.Visitor(r, p.Slug, fhirapi.RequestID(r.Context()))
+		},
+	})
 }
 
 // codes searches the starter set of the kind of concept that a form asks for.

@@ -33,6 +33,8 @@ type ground struct {
 	audit *audit.Log
 	auth  *auth.Auth
 	store *fhirstore.Store
+
+	origin string // what people's addresses begin with; "" when nobody is served
 }
 
 func (p place) keyOptions() (keys.Options, error) {
@@ -101,7 +103,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	log := audit.New(d)
-	return &ground{ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log)}, nil
+	return &ground{ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}, nil
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.

@@ -95,6 +95,8 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	mux.Handle("/{practice}/fhir", h.api)
+	mux.Handle("/{practice}/fhir/", h.api)
 	mux.Handle("/", h.router)
 	var handler http.Handler = mux
 	if h.proxied {

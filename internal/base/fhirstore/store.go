@@ -35,6 +35,7 @@ type Resource struct {
 	Version  int64
 	Updated  time.Time // UTC, to the microsecond; distinct for every write of a practice
 	Deleted  bool      // Raw is then nil
+	Created  bool      // of a write: there was none before, or it was deleted
 	Raw      []byte    // JSON with meta.versionId and meta.lastUpdated
 	Labels   int64     // auth.Label bits of meta.security
 

@@ -280,7 +280,7 @@ func (w *writer) precondition(c *change, cur *stored) error {
 		return notFound(c.typ)
 	case cur.version != c.ifVersion:
 		return fhir.Problem("conflict", fmt.Sprintf("This %s was changed meanwhile: you worked on version %d, the current version is %d.",
-			c.typ, c.ifVersion, cur.version), "Read version "+strconv.FormatInt(cur.version, 10)+", bring your change into it and save again.")
+			c.typ, c.ifVersion, cur.version), "Read version "+strconv.FormatInt(cur.version, 10)+", bring your change into it and save again.").Because(&Moved{cur.version})
 	}
 	return nil
 }
@@ -299,7 +299,7 @@ func (w *writer) put(c *change, idh int64, cur *stored, x *indexed, packed []byt
 		old, _ := unpackKeys(cur.keys)
 		w.index(v.rid, &old, &x.keys)
 	}
-	v.out = &Resource{Type: c.typ, ID: c.id, Version: v.version, Deleted: v.deleted, Labels: v.labels}
+	v.out = &Resource{Type: c.typ, ID: c.id, Version: v.version, Deleted: v.deleted, Labels: v.labels, Created: cur == nil || cur.deleted}
 	w.versions = append(w.versions, v)
 	w.record(c, v.bodyRow, x)
 	return written{created: cur == nil || cur.deleted, resource: v.out}

@@ -30,6 +30,9 @@ func unknownParam(resourceType, code string) *fhir.Issue {
 	return fhir.Problem("not-supported", fmt.Sprintf("%s has no search parameter %q.", resourceType, shown), fix)
 }
 
+// NearestType says which resource types somebody may have meant by a name that is none.
+func NearestType(name string) string { return nearestType(name) }
+
 func nearestType(name string) string {
 	if near := nearest(name, fhir.ResourceTypes()); len(near) > 0 {
 		return "Did you mean " + strings.Join(near, " or ") + "?"

@@ -1,0 +1,65 @@
+package fhirapi
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"io"
+	"net/url"
+
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// A page link holds the search and the place in it, sealed under the practice's key: it tells nobody who sees the address what was
+// searched for, and fits no other address and no other practice.
+
+// maxLink bounds a page link: longer ones do not get through servers and proxies on the way.
+const maxLink = 12 << 10
+
+func pageAAD(path string) []byte { return []byte("fhirapi page " + path) }
+
+func sealPage(tx *db.Tx, path string, q url.Values, place string) (string, error) {
+	keep := url.Values{}
+	for name, v := range q {
+		if name != "_page" {
+			keep[name] = v
+		}
+	}
+	var b bytes.Buffer
+	z, err := flate.NewWriter(&b, flate.BestSpeed)
+	if err != nil {
+		return "", err
+	}
+	io.WriteString(z, place+"\n"+keep.Encode())
+	if err := z.Close(); err != nil {
+		return "", err
+	}
+	link := path + "?_page=" + base64.RawURLEncoding.EncodeToString(tx.Keys().Seal(nil, b.Bytes(), pageAAD(path)))
+	if len(link) > maxLink {
+		return "", fhir.Problem("too-costly", "This search is too long to be paged through.", "Ask for fewer values at a time, or for all answers on one page with _count.")
+	}
+	return link, nil
+}
+
+func openPage(tx *db.Tx, path, sealed string) (url.Values, string, error) {
+	wrong := fhir.Problem("value", "The page link does not belong to this address.", "Follow the links of a search as they are, or start the search again.").At("http._page")
+	raw, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err != nil {
+		return nil, "", wrong
+	}
+	plain, err := tx.Keys().Open(nil, raw, pageAAD(path))
+	if err != nil {
+		return nil, "", wrong
+	}
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(plain)), 2*maxForm))
+	if err != nil {
+		return nil, "", wrong
+	}
+	place, query, _ := bytes.Cut(text, []byte("\n"))
+	q, err := url.ParseQuery(string(query))
+	if err != nil {
+		return nil, "", wrong
+	}
+	return q, string(place), nil
+}

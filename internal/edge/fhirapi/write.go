@@ -1,0 +1,259 @@
+package fhirapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// create answers POST [base]/Type, with If-None-Exist a conditional create.
+func (a *API) create(ctx context.Context, c *Call) (*Answer, error) {
+	if err := c.controls(); err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	condition := strings.TrimPrefix(c.Header("If-None-Exist"), "?")
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		if condition != "" {
+			r, err := a.o.Store.Only(ctx, tx, c.Type, condition)
+			if err != nil {
+				return nil, conditional(err)
+			}
+			if r != nil {
+				// R4 http, section 3.1.0.8.1: nothing is created, and the one that is there is the answer.
+				ans := written(r, http.StatusOK)
+				c.SeeResource("read", r)
+				return ans, nil
+			}
+		}
+		r, err := c.Owner(c.Type).Create(ctx, tx, p)
+		if err != nil {
+			return nil, err
+		}
+		return written(r, http.StatusCreated), nil
+	})
+}
+
+// update answers PUT [base]/Type/id. It creates what is not there, for clients that may choose ids.
+func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
+	if err := c.controls(); err != nil {
+		return nil, err
+	}
+	version, err := c.ifMatch()
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if p.ID != c.ID {
+		return nil, fhir.Problem("value", "The id in the body is not the one of the address.", "Send the "+c.Type+" with the id of the address.").At(c.Type + ".id")
+	}
+	none := strings.TrimSpace(c.Header("If-None-Match")) == "*"
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		r, err := c.Owner(c.Type).Update(ctx, tx, p, version)
+		if err != nil {
+			return nil, preconditioned(err, version)
+		}
+		if r.Created {
+			if err := c.mayChooseID(); err != nil {
+				return nil, err
+			}
+			return written(r, http.StatusCreated), nil
+		}
+		if none {
+			return nil, withStatus(http.StatusPreconditionFailed, fhir.Problem("conflict", "There is already a "+c.Type+" with this id.", "Leave If-None-Match out to replace it."))
+		}
+		return written(r, http.StatusOK), nil
+	})
+}
+
+// mayChooseID says whether the scope may create under an id of its choice. Somebody confined to one patient's record may not: the
+// answer would tell which ids others have.
+func (c *Call) mayChooseID() error {
+	access := auth.AccessOf(c.Scope)
+	if access.Allows(c.Type, auth.CanCreate) && access.Compartment == "" {
+		return nil
+	}
+	return notFound(c.Type)
+}
+
+func notFound(typ string) *fhir.Issue {
+	return fhir.Problem("not-found", "There is no such "+typ+", or you may not see it.", "Check the id.")
+}
+
+// updateWhere answers PUT [base]/Type?condition.
+func (a *API) updateWhere(ctx context.Context, c *Call) (*Answer, error) {
+	condition, err := c.condition()
+	if err != nil {
+		return nil, err
+	}
+	version, err := c.ifMatch()
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		found, err := a.o.Store.Only(ctx, tx, c.Type, condition)
+		if err != nil {
+			return nil, conditional(err)
+		}
+		write := p
+		switch {
+		case found == nil && version != 0:
+			return nil, preconditioned(notFound(c.Type), version)
+		case found == nil && p.Fresh():
+			r, err := c.Owner(c.Type).Create(ctx, tx, p)
+			if err != nil {
+				return nil, err
+			}
+			return written(r, http.StatusCreated), nil
+		case found != nil && p.Fresh():
+			if write, err = a.o.Store.WithID(p, found.ID); err != nil {
+				return nil, err
+			}
+		case found != nil && p.ID != found.ID:
+			return nil, fhir.Problem("value", "The resource that answers the condition has another id.", "Leave the id out of the body, or send the id found.").At(c.Type + ".id")
+		}
+		r, err := c.Owner(c.Type).Update(ctx, tx, write, version)
+		if err != nil {
+			return nil, preconditioned(err, version)
+		}
+		if r.Created {
+			if err := c.mayChooseID(); err != nil {
+				return nil, err
+			}
+			return written(r, http.StatusCreated), nil
+		}
+		return written(r, http.StatusOK), nil
+	})
+}
+
+// remove answers DELETE [base]/Type/id.
+func (a *API) remove(ctx context.Context, c *Call) (*Answer, error) {
+	if err := c.controls(); err != nil {
+		return nil, err
+	}
+	version, err := c.ifMatch()
+	if err != nil {
+		return nil, err
+	}
+	readable := auth.AccessOf(c.Scope).Allows(c.Type, auth.CanRead)
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		if readable {
+			// What never was there is answered like what may not be seen; what was deleted before is deleted.
+			if _, err := a.o.Store.Read(ctx, tx, c.Type, c.ID); err != nil && !isCode(err, "deleted") {
+				return nil, preconditioned(err, version)
+			}
+		}
+		if err := c.Owner(c.Type).Delete(ctx, tx, c.Type, c.ID, version); err != nil {
+			return nil, preconditioned(err, version)
+		}
+		return &Answer{Status: http.StatusNoContent}, nil
+	})
+}
+
+// deleteWhere answers DELETE [base]/Type?condition: one resource at most.
+func (a *API) deleteWhere(ctx context.Context, c *Call) (*Answer, error) {
+	condition, err := c.condition()
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		found, err := a.o.Store.Only(ctx, tx, c.Type, condition)
+		if err != nil {
+			return nil, conditional(err)
+		}
+		if found != nil {
+			if err := c.Owner(c.Type).Delete(ctx, tx, c.Type, found.ID, found.Version); err != nil {
+				return nil, err
+			}
+		}
+		return &Answer{Status: http.StatusNoContent}, nil
+	})
+}
+
+// condition is the search after the question mark of a conditional write.
+func (c *Call) condition() (string, error) {
+	if len(c.Query) == 0 {
+		return "", fhir.Problem("required", "Without an id the address needs a condition.", "Write [base]/"+c.Type+"/id, or [base]/"+c.Type+"?identifier=system|value.")
+	}
+	return c.Query.Encode(), nil
+}
+
+// prepare readies the body for the store.
+func (c *Call) prepare(ctx context.Context, fresh bool) (*fhirstore.Prepared, error) {
+	if len(c.Body) == 0 {
+		return nil, fhir.Problem("required", "The request has no body.", "Send the "+c.Type+" to be stored.")
+	}
+	store := c.Store()
+	var p *fhirstore.Prepared
+	var err error
+	switch {
+	case c.x.sent != formatJSON:
+		n, derr := c.Resource()
+		if derr != nil {
+			return nil, derr
+		}
+		if fresh {
+			n.Delete("id")
+		}
+		p, err = store.PrepareNode(ctx, n)
+	case fresh:
+		p, err = store.PrepareNew(ctx, c.Body)
+	default:
+		p, err = store.Prepare(ctx, c.Body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.Type != c.Type {
+		return nil, fhir.Problem("value", fmt.Sprintf("The body is a %s, and the address is that of a %s.", p.Type, c.Type), "Send it to [base]/"+p.Type+", or send a "+c.Type+".").At("resourceType")
+	}
+	return p, nil
+}
+
+// written answers a write with what is stored now.
+func written(r *fhirstore.Resource, status int) *Answer {
+	return &Answer{Status: status, Resource: r.Raw, Version: r.Version, Updated: r.Updated, wrote: true, typ: r.Type,
+		Location: r.Type + "/" + r.ID + "/_history/" + strconv.FormatInt(r.Version, 10)}
+}
+
+// preconditioned gives the failure of an If-Match its status, 412. What is not there has no version that could match
+// (RFC 9110 section 13.1.1).
+func preconditioned(err error, version int64) error {
+	var i *fhir.Issue
+	if version != 0 && errors.As(err, &i) && i.Code == "not-found" {
+		return withStatus(http.StatusPreconditionFailed, fhir.Problem("not-found", i.Text, "Leave If-Match out to create it, or check the id."))
+	}
+	return err
+}
+
+func isCode(err error, code string) bool {
+	var i *fhir.Issue
+	return errors.As(err, &i) && i.Code == code
+}
+
+// conditional gives the failure of a condition its status: more than one match is 412.
+func conditional(err error) error {
+	var i *fhir.Issue
+	if errors.As(err, &i) && i.Code == "multiple-matches" {
+		return withStatus(http.StatusPreconditionFailed, i)
+	}
+	return err
+}
