@@ -14,13 +14,17 @@ const (
 	atOnce        = 50 // practices a second, so that a host with thousands goes round in a minute
 )
 
-// tend does what must go on for as long as the program runs: audit entries get their place in the chain, and sign-in data that
-// has no use any more is deleted.
+// tend does what must go on for as long as the program runs: audit entries get their place in the log within a second and
+// are signed every hour, and sign-in data that has no use any more is deleted.
 func (h *house) tend(ctx context.Context) error {
 	clock := h.db.Clock()
 	var round []db.PracticeID
 	swept := clock.Now()
 	for clock.Sleep(ctx, sequenceEvery) == nil {
+		// Where this process recorded something, and by turns everywhere, for what others did or a restart left.
+		for _, p := range h.audit.Unsealed() {
+			h.seal(ctx, p)
+		}
 		if len(round) == 0 {
 			all, err := h.db.Practices(ctx)
 			if err != nil && ctx.Err() == nil {
@@ -30,14 +34,9 @@ func (h *house) tend(ctx context.Context) error {
 		}
 		n := min(atOnce, len(round))
 		for _, p := range round[:n] {
-			for more := true; more && ctx.Err() == nil; {
-				var err error
-				if _, more, err = h.audit.Sequence(ctx, auth.SystemScope(p, "audit sequence")); err != nil {
-					if ctx.Err() == nil {
-						h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
-					}
-					break
-				}
+			h.seal(ctx, p)
+			if _, _, err := h.audit.Checkpoint(ctx, auth.SystemScope(p, "audit checkpoint"), false); err != nil && ctx.Err() == nil {
+				h.log.Error("the audit could not be signed; it is tried again", "practice", p, "error", err)
 			}
 		}
 		round = round[n:]
@@ -49,4 +48,17 @@ func (h *house) tend(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// seal gives what was recorded in a practice its place in the log.
+func (h *house) seal(ctx context.Context, p db.PracticeID) {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if _, more, err = h.audit.Sequence(ctx, auth.SystemScope(p, "audit sequence")); err != nil {
+			if ctx.Err() == nil {
+				h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
+			}
+			return
+		}
+	}
 }

@@ -93,7 +93,8 @@ func BenchmarkStored(b *testing.B) {
 		}
 		var size int64
 		err := d.View(b.Context(), dbtest.ScopeOf(1), func(tx *db.Tx) error {
-			return tx.QueryRow(b.Context(), db.SQL(`SELECT pg_total_relation_size('audit_event') + pg_total_relation_size('audit_block')
+			return tx.QueryRow(b.Context(), db.SQL(`SELECT pg_total_relation_size('audit_pack') + pg_total_relation_size('audit_find')
+				+ pg_total_relation_size('audit_tree') + pg_total_relation_size('audit_fresh')
 				+ 0 * $1`), 1).Scan(&size)
 		})
 		if err != nil {

@@ -23,8 +23,8 @@ import (
 //	form 5: a reference: word of its type, then one byte form (1, 3, 4) and the id in that form
 //
 // A text is always written in the first form that fits, in the order 2, 3, 4, 5, 1, so that equal entries have equal
-// bytes and decoding followed by encoding gives the same bytes. The entry's practice and id are not inside; they are
-// the additional data of the seal and part of the leaf hash. The time is the id's time less the delay of field 2.
+// bytes and decoding followed by encoding gives the same bytes. The entry's practice, position and id are not inside;
+// they are part of the leaf hash. The time is the id's time less the delay of field 2.
 const canonicalVersion = 1
 
 // Field numbers, never reused.
@@ -49,6 +49,9 @@ const (
 	fieldLabels
 	fieldDetail
 	fieldLink // repeated
+	fieldRole
+	fieldOnBehalf
+	fieldAddress
 )
 
 const (
@@ -96,7 +99,9 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	for _, l := range e.Links {
 		dst = appendText(dst, fieldLink, l)
 	}
-	return dst
+	dst = appendText(dst, fieldRole, e.Actor.Role)
+	dst = appendText(dst, fieldOnBehalf, e.Actor.OnBehalf)
+	return appendText(dst, fieldAddress, e.Actor.Address)
 }
 
 func appendNumber(dst []byte, field int, n uint64) []byte {
@@ -243,6 +248,12 @@ func (e *Entry) textField(field int) *string {
 		return &e.Purpose
 	case fieldDetail:
 		return &e.Detail
+	case fieldRole:
+		return &e.Actor.Role
+	case fieldOnBehalf:
+		return &e.Actor.OnBehalf
+	case fieldAddress:
+		return &e.Actor.Address
 	}
 	return nil
 }

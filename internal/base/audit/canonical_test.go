@@ -86,6 +86,7 @@ func anyEntry(t *rapid.T) Entry {
 			Kind: text().Filter(func(s string) bool { return s != "" }).Draw(t, "kind"), UserID: rapid.Int64().Draw(t, "user"),
 			FHIR: text().Draw(t, "fhir"), Display: text().Draw(t, "display"), Session: text().Draw(t, "session"),
 			Request: text().Draw(t, "request"), Client: text().Draw(t, "client"),
+			Role: text().Draw(t, "role"), OnBehalf: text().Draw(t, "behalf"), Address: text().Draw(t, "address"),
 		},
 		Event: Event{
 			Action: text().Draw(t, "action"), Type: text().Draw(t, "type"), ID: text().Draw(t, "id"),

@@ -80,51 +80,51 @@ func TestSequenceAndVerify(t *testing.T) {
 	})
 }
 
-// Whoever can write to the tables but has no key is always found out, and the first bad entry is named.
+// Whoever can write to the tables, past triggers and grants, but has no key is always found out, and the first bad entry
+// is named.
 func TestVerifyFindsTampering(t *testing.T) {
 	t.Parallel()
-	const some = `(SELECT max(id) FROM audit_event WHERE practice_id = $1 AND id < (SELECT max(id) FROM audit_event WHERE practice_id = $1) - 8 * 4096)`
+	const lastOf = ` = (SELECT max(position) FROM audit_%[1]s WHERE practice_id = $1)`
+	last := func(table string) string { return fmt.Sprintf(" WHERE practice_id = $1 AND position"+lastOf, table) }
 	for _, c := range []struct {
 		name string
 		sql  []string
 		what string
+		at   int64 // the first position named
 	}{
-		{"nothing", nil, ""},
-		{"delete an entry", []string{`DELETE FROM audit_event WHERE practice_id = $1 AND id = ` + some}, "removed"},
-		{"delete one that waits", []string{`DELETE FROM audit_event WHERE practice_id = $1 AND id = (SELECT max(id) FROM audit_event WHERE practice_id = $1)`}, "removed"},
-		{"move it to another time", []string{`UPDATE audit_event SET id = id + 1 WHERE practice_id = $1 AND id = ` + some}, "removed"},
-		{"put another's body in", []string{`UPDATE audit_event SET body = (SELECT body FROM audit_event WHERE practice_id = $1 ORDER BY id LIMIT 1) WHERE practice_id = $1 AND id = ` + some}, "changed"},
-		{"hide it from a patient", []string{`UPDATE audit_event SET patient = NULL WHERE practice_id = $1 AND id = ` + some}, "search columns"},
-		{"give it to another user", []string{`UPDATE audit_event SET who = who + 1 WHERE practice_id = $1 AND id = ` + some}, "search columns"},
-		{"hide an action", []string{`UPDATE audit_event SET action = NULL WHERE practice_id = $1 AND action IS NOT NULL`}, "search columns"},
-		{"add a copy", []string{`INSERT INTO audit_event (practice_id, id, who, patient, action, body) SELECT practice_id, id + 1, who, patient, action, body FROM audit_event WHERE practice_id = $1 AND id = ` + some}, "added"},
-		{"drop the last block", []string{`DELETE FROM audit_block WHERE practice_id = $1 AND position = (SELECT max(position) FROM audit_block WHERE practice_id = $1)`}, "cut off"},
-		{"drop the first block", []string{`DELETE FROM audit_block WHERE practice_id = $1 AND position = (SELECT min(position) FROM audit_block WHERE practice_id = $1)`}, "block"},
-		{"forge a hash", []string{`UPDATE audit_block SET hash = (SELECT hash FROM audit_block WHERE practice_id = $1 ORDER BY position DESC LIMIT 1) WHERE practice_id = $1`}, "changed or moved"},
-		{"forget all", []string{`DELETE FROM audit_event WHERE practice_id = $1`, `DELETE FROM audit_block WHERE practice_id = $1`, `DELETE FROM audit_new WHERE practice_id = $1`}, "cut off"},
+		{"nothing", nil, "", 0},
+		{"remove a pack", []string{`DELETE FROM audit_pack WHERE practice_id = $1 AND first = 1`}, "removed", 1},
+		{"remove the last pack", []string{`DELETE FROM audit_pack` + last("pack")}, "removed", 513},
+		{"remove fresh entries", []string{`DELETE FROM audit_fresh WHERE practice_id = $1 AND position = (SELECT min(position) FROM audit_fresh WHERE practice_id = $1)`}, "removed", 1025},
+		{"cut the end off", []string{`DELETE FROM audit_fresh` + last("fresh")}, "cut off", 1037},
+		{"change what waits", []string{`UPDATE audit_wait SET id = id + 1 WHERE practice_id = $1`}, "wait", 0},
+		{"exchange two bodies", []string{`UPDATE audit_pack SET body = (SELECT body FROM audit_pack` + last("pack") + `) WHERE practice_id = $1 AND first = 1`}, "changed", 1},
+		{"reorder packs", []string{`UPDATE audit_pack SET position = -position WHERE practice_id = $1`, `UPDATE audit_pack SET position = 1536 + position WHERE practice_id = $1`}, "removed", 1},
+		{"renumber", []string{`DELETE FROM audit_pack WHERE practice_id = $1 AND first = 1`, `UPDATE audit_pack SET first = 1, position = 512 WHERE practice_id = $1`}, "seal is broken", 1},
+		{"hide from searches", []string{`DELETE FROM audit_find WHERE practice_id = $1 AND high = (SELECT max(high) FROM audit_pack WHERE practice_id = $1)`}, "search row", 513},
+		{"change a search row", []string{`UPDATE audit_find SET key = key + 1 WHERE practice_id = $1 AND high = (SELECT min(high) FROM audit_pack WHERE practice_id = $1)`}, "search row", 1},
+		{"add a search row", []string{`INSERT INTO audit_find (practice_id, key, high) VALUES ($1, 1, 2)`}, "added", 0},
+		{"move a pack in time", []string{`UPDATE audit_pack SET low = low - 1 WHERE practice_id = $1 AND first = 1`}, "times", 1},
+		{"forge the tree", []string{`UPDATE audit_tree SET hash = (SELECT edge FROM audit_pack WHERE practice_id = $1 AND position = 512) WHERE practice_id = $1`}, "hash of the tree", 1},
+		{"forge the edge", []string{`UPDATE audit_pack SET edge = (SELECT hash FROM audit_tree WHERE practice_id = $1 ORDER BY place LIMIT 1) WHERE practice_id = $1 AND first = 1`}, "hashes of the tree", 1},
+		{"forge a checkpoint", []string{`UPDATE audit_checkpoint SET at = at - 1000000 WHERE practice_id = $1`}, "checkpoint was changed", 1036},
+		{"forget all", []string{`DELETE FROM audit_pack WHERE practice_id = $1`, `DELETE FROM audit_fresh WHERE practice_id = $1`, `DELETE FROM audit_wait WHERE practice_id = $1`,
+			`DELETE FROM audit_find WHERE practice_id = $1`, `DELETE FROM audit_tree WHERE practice_id = $1`, `DELETE FROM audit_checkpoint WHERE practice_id = $1`}, "cut off", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 				l := audit.New(d.DB)
-				end := fill(t, l, 12, 2)
-				err := d.Do(t.Context(), dbtest.ScopeOf(1), func(tx *db.Tx) error {
-					for _, s := range c.sql {
-						if n, err := tx.Exec(t.Context(), db.SQL(s), 1); err != nil || n == 0 {
-							return fmt.Errorf("%d rows: %w", n, err)
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
+				end := many(t, l)
+				d.Force(t, 1, c.sql...)
 				r := verify(t, l, end)
 				switch {
 				case c.what == "" && r.Fault != nil:
 					t.Errorf("a false alarm: %+v", *r.Fault)
+				case c.what == "" && (r.Entries != 1038 || r.Waiting != 2 || r.Checkpoints != 1):
+					t.Errorf("%+v", r)
 				case c.what != "" && r.Fault == nil:
 					t.Error("not found")
-				case c.what != "" && !strings.Contains(r.Fault.What, c.what):
+				case c.what != "" && (!strings.Contains(r.Fault.What, c.what) || r.Fault.Position != c.at):
 					t.Errorf("found as %+v", *r.Fault)
 				}
 			})
@@ -132,51 +132,35 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 }
 
-// Every byte of a sealed entry counts.
-func TestVerifyFindsEveryFlippedByte(t *testing.T) {
-	t.Parallel()
-	d := dbtest.SQLite(t, nil)
-	l := audit.New(d.DB)
-	end := fill(t, l, 3, 0)
-	read := db.SQL(`SELECT id, body FROM audit_event WHERE practice_id = $1 ORDER BY id LIMIT 1`)
-	write := db.SQL(`UPDATE audit_event SET body = $2 WHERE practice_id = $1 AND id = $3`)
-	var id int64
-	var body []byte
-	err := d.View(t.Context(), dbtest.ScopeOf(1), func(tx *db.Tx) error {
-		var b []byte
-		err := tx.QueryRow(t.Context(), read, 1).Scan(&id, &b)
-		body = append(body, b...)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+// many fills a log of two packs, some fresh rows, a signed checkpoint and two entries that wait.
+func many(t *testing.T, l *audit.Log) audit.Checkpoint {
+	t.Helper()
+	var events []audit.Event
+	for i := range 512 {
+		e := audit.Event{Action: audit.ActionRead, Type: "Observation", ID: fmt.Sprintf("o%d", i), Patient: fmt.Sprintf("Patient/p%d", i%20)}
+		if i%50 == 0 {
+			e.Action = audit.ActionPrint
+		}
+		events = append(events, e)
 	}
-	put := func(b []byte) {
-		err := d.Do(t.Context(), dbtest.ScopeOf(1), func(tx *db.Tx) error {
-			_, err := tx.Exec(t.Context(), write, 1, b, id)
-			return err
-		})
-		if err != nil {
+	seen := func(user int64, e ...audit.Event) {
+		if err := l.Seen(t.Context(), person(1, user), e...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i := range body {
-		bad := append([]byte(nil), body...)
-		bad[i] ^= 0x40
-		put(bad)
-		if r := verify(t, l, end); r.Fault == nil || r.Fault.Position != 1 || r.Fault.ID != id {
-			t.Fatalf("byte %d flipped: %+v", i, r.Fault)
-		}
+	seen(1, events...)
+	sequenceAll(t, l, 1)
+	seen(2, events...)
+	sequenceAll(t, l, 1)
+	for i := range 6 {
+		seen(int64(3+i), events[:2]...)
+		sequenceAll(t, l, 1)
 	}
-	put(body[:len(body)-1])
-	if r := verify(t, l, end); r.Fault == nil {
-		t.Error("a missing byte is not found")
+	if _, ok, err := l.Checkpoint(t.Context(), dbtest.ScopeOf(1), true); !ok || err != nil {
+		t.Fatal(ok, err)
 	}
-	put(body)
-	if r := verify(t, l, end); r.Fault != nil {
-		t.Errorf("restored, but %+v", *r.Fault)
-	}
-	if got := find(t, l, 1, audit.Filter{}); got[0].Action == audit.ActionDamaged {
-		t.Error("a whole entry shows as damaged")
-	}
+	seen(9, events[3:5]...)
+	end := sequenceAll(t, l, 1)
+	seen(10, events[5:7]...)
+	return end
 }

@@ -18,6 +18,8 @@ type Log struct {
 	mu      sync.Mutex
 	waiting map[db.PracticeID]*queue
 	commits atomic.Int64 // batches written by Seen, for tests and metrics
+
+	fresh sync.Map // db.PracticeID: something was recorded here that has no position yet
 }
 
 // New returns the log kept in d.
@@ -58,6 +60,18 @@ func (l *Log) Seen(ctx context.Context, s db.Scope, events ...Event) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Unsealed lists the practices in which this process recorded something since it was last asked: [Log.Sequence] has
+// work there. What other processes recorded, or this one before a restart, is found by asking every practice in turn.
+func (l *Log) Unsealed() []db.PracticeID {
+	var out []db.PracticeID
+	l.fresh.Range(func(p, _ any) bool {
+		l.fresh.Delete(p)
+		out = append(out, p.(db.PracticeID))
+		return true
+	})
+	return out
 }
 
 // Commits is how many commits Seen has made since start, for metrics.
@@ -152,6 +166,7 @@ func (l *Log) entries(a db.Actor, events []Event) []Entry {
 	}
 	a.Kind, a.FHIR, a.Display = cut(a.Kind), cut(a.FHIR), cut(a.Display)
 	a.Session, a.Request, a.Client = cut(a.Session), cut(a.Request), cut(a.Client)
+	a.Role, a.OnBehalf, a.Address = cut(a.Role), cut(a.OnBehalf), cut(a.Address)
 	now := l.db.Clock().Now()
 	out := make([]Entry, 0, len(events))
 	for _, e := range events {

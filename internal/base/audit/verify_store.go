@@ -7,31 +7,41 @@ import (
 	"yarrow.health/internal/base/db"
 )
 
-// Fault is the first thing wrong that Verify met.
+// Fault is the first thing wrong that a verification met.
 type Fault struct {
 	Position int64  // in the log; 0 for an entry that has no position
-	ID       int64  // of the entry, 0 when only its block is known
+	ID       int64  // of the entry, 0 when only its place is known
 	What     string // in plain words
 }
 
-// Report is the outcome of Verify.
+// Report is the outcome of a verification.
 type Report struct {
-	Entries int64 // sequenced entries that were read
-	Waiting int64 // entries recorded but not yet sequenced
-	End     Checkpoint
-	Fault   *Fault // nil when everything is as it was written
+	Entries     int64 // sequenced entries that were read
+	Waiting     int64 // entries recorded but not yet sequenced
+	Checkpoints int64 // signed checkpoints the log passes through
+	End         Checkpoint
+	Fault       *Fault // nil when everything is as it was written
 }
 
+var (
+	packsFrom = db.SQL(`SELECT position, first, low, high, edge, body FROM audit_pack WHERE practice_id = $1 AND position > $2
+		ORDER BY position LIMIT $3`)
+	findOne   = db.SQL(`SELECT count(*) FROM audit_find WHERE practice_id = $1 AND key = $2 AND high = $3`)
+	countFind = db.SQL(`SELECT count(*) FROM audit_find WHERE practice_id = $1`)
+	countTree = db.SQL(`SELECT count(*) FROM audit_tree WHERE practice_id = $1`)
+)
+
 // Verify reads the whole log of a practice and recomputes every hash. known are checkpoints kept elsewhere; the log
-// must pass through each of them. It finds entries changed, removed, added, moved or whose index columns were
-// changed, and names the first.
+// must pass through each of them, and through every checkpoint it signed itself. It finds entries changed, removed,
+// added, moved or hidden from searches, and names the first.
 func (l *Log) Verify(ctx context.Context, s db.Scope, known ...Checkpoint) (Report, error) {
 	var r Report
 	err := l.db.View(ctx, s, func(tx *db.Tx) error {
-		v := verifier{ctx: ctx, tx: tx, practice: int64(tx.Practice()), known: map[int64]Checkpoint{}, report: &r}
+		r = Report{}
+		v := verifier{ctx: ctx, tx: tx, practice: int64(tx.Practice()), known: map[int64][]Checkpoint{}, report: &r}
 		for _, c := range known {
 			if c.Position > 0 {
-				v.known[c.Position] = c
+				v.known[c.Position] = append(v.known[c.Position], c)
 			}
 		}
 		return v.run()
@@ -43,204 +53,205 @@ type verifier struct {
 	ctx      context.Context
 	tx       *db.Tx
 	practice int64
-	known    map[int64]Checkpoint
+	known    map[int64][]Checkpoint
 	report   *Report
+	e        edge
+	finds    int64 // rows of audit_find that must be there
+	nodes    int64 // rows of audit_tree that must be there
 }
 
-func (v *verifier) fault(position, id int64, what string) {
-	v.report.Fault = &Fault{position, id, what}
+func (v *verifier) fault(position, id int64, what string) error {
+	if v.report.Fault == nil {
+		v.report.Fault = &Fault{position, id, what}
+	}
+	return nil
 }
 
 func (v *verifier) run() error {
-	for v.report.Fault == nil {
-		blocks, err := v.blocks()
-		if err != nil || len(blocks) == 0 {
-			if err != nil {
-				return err
-			}
-			break
-		}
-		for _, b := range blocks {
-			if err := v.block(b); err != nil || v.report.Fault != nil {
-				return err
-			}
-		}
+	if err := v.checkpoints(); err != nil || v.report.Fault != nil {
+		return err
 	}
-	if v.report.Fault != nil {
-		return nil
-	}
-	for position := range v.known {
-		if position > v.report.End.Position {
-			v.fault(v.report.End.Position+1, 0, "the log ends before a known checkpoint: its end was cut off or rolled back")
+	for _, step := range []func() error{v.packs, v.fresh, v.passed, v.counts, v.waits} {
+		if err := step(); err != nil {
+			return err
+		}
+		v.report.End = v.e.checkpoint()
+		if v.report.Fault != nil {
 			return nil
 		}
 	}
-	return v.outside()
+	return nil
 }
 
-type block struct {
-	end  int64
-	ids  []int64
-	hash []byte
-}
-
-func (v *verifier) blocks() ([]block, error) {
-	rows, err := v.tx.Query(v.ctx, blockFrom, v.practice, v.report.End.Position, 20)
+// checkpoints reads the signed checkpoints: the log must pass through them.
+func (v *verifier) checkpoints() error {
+	rows, err := v.tx.Query(v.ctx, allCheckpoints, v.practice)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var out []block
 	for rows.Next() {
-		var b block
-		var list []byte
-		if err := rows.Scan(&b.end, &list, &b.hash); err != nil {
+		c, err := readCheckpoint(rows, v.tx)
+		if err != nil {
+			return v.fault(c.Position, 0, "a signed checkpoint was changed")
+		}
+		v.known[c.Position] = append(v.known[c.Position], c.Checkpoint)
+		v.report.Checkpoints++
+	}
+	return rows.Err()
+}
+
+func (v *verifier) packs() error {
+	for {
+		var packs []segment
+		var lows, highs []int64
+		rows, err := v.tx.Query(v.ctx, packsFrom, v.practice, v.e.size, 20)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			var s segment
+			var low, high int64
+			if err := rows.Scan(&s.position, &s.first, &low, &high, &s.edge, &s.body); err != nil {
+				rows.Close()
+				return err
+			}
+			packs, lows, highs = append(packs, s), append(lows, low), append(highs, high)
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil || len(packs) == 0 {
+			return err
+		}
+		for n, s := range packs {
+			items, err := v.segment(rowPack, s)
+			if err != nil || v.report.Fault != nil {
+				return err
+			}
+			if err := v.found(s, items, lows[n], highs[n]); err != nil || v.report.Fault != nil {
+				return err
+			}
+		}
+	}
+}
+
+// found checks the rows by which the entries of a pack are found.
+func (v *verifier) found(s segment, items []item, low, high int64) error {
+	realLow, realHigh := items[0].id, items[0].id
+	keys := map[int64]bool{}
+	for _, i := range items {
+		realLow, realHigh = min(realLow, i.id), max(realHigh, i.id)
+		e, err := i.entry()
+		if err != nil {
+			return v.fault(s.first, i.id, "the entry was changed")
+		}
+		keysOf(v.tx.Keys(), &e, keys)
+	}
+	if low != realLow || high != realHigh {
+		return v.fault(s.first, 0, "the times by which a pack of entries is found were changed")
+	}
+	for key := range keys {
+		var n int64
+		if err := v.tx.QueryRow(v.ctx, findOne, v.practice, key, high).Scan(&n); err != nil {
+			return err
+		}
+		if n != 1 {
+			return v.fault(s.first, 0, fmt.Sprintf("entries up to position %d were hidden from searches: a search row is missing", s.position))
+		}
+	}
+	v.finds += int64(len(keys))
+	return nil
+}
+
+func (v *verifier) fresh() error {
+	rows, err := freshOf(v.ctx, v.tx, 1<<31)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		if _, err := v.segment(rowFresh, s); err != nil || v.report.Fault != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segment reads one row's entries onto the tree.
+func (v *verifier) segment(kind byte, s segment) ([]item, error) {
+	next := v.e.size + 1
+	if s.first != next || s.position < s.first {
+		return nil, v.fault(next, 0, "the entry was removed, or its row was moved")
+	}
+	items, err := openItems(v.tx.Keys(), s.body, rowAAD(kind, v.practice, s.first, s.position))
+	if err != nil || int64(len(items)) != s.position-s.first+1 {
+		return nil, v.fault(next, 0, fmt.Sprintf("the entries from here to position %d were changed: their seal is broken", s.position))
+	}
+	var nodes []node
+	for _, i := range items {
+		if _, err := i.entry(); err != nil {
+			return nil, v.fault(v.e.size+1, i.id, "the entry was changed")
+		}
+		v.e.add(leafOf(v.tx.Keys(), v.practice, v.e.size+1, i), func(n node) { nodes = append(nodes, n) })
+		v.report.Entries++
+		for _, c := range v.known[v.e.size] {
+			if c.Hash != v.e.root() {
+				return nil, v.fault(v.e.size, i.id, "the log does not pass through a known checkpoint: history was rewritten")
+			}
+		}
+	}
+	if string(s.edge) != string(v.e.bytes()) {
+		return nil, v.fault(next, 0, fmt.Sprintf("the hashes of the tree at position %d were changed", s.position))
+	}
+	for _, n := range nodes {
+		var b []byte
+		err := v.tx.QueryRow(v.ctx, treeHash, v.practice, placeOf(n)).Scan(&b)
+		if err != nil && err != db.ErrNoRows {
 			return nil, err
 		}
-		b.ids = unpackIDs(list)
-		out = append(out, b)
+		if string(b) != string(n.hash[:]) {
+			return nil, v.fault(next, 0, "a hash of the tree was changed or removed")
+		}
 	}
-	return out, rows.Err()
+	v.nodes += int64(len(nodes))
+	return items, nil
 }
 
-func (v *verifier) block(b block) error {
-	at := &v.report.End
-	if b.end != at.Position+int64(len(b.ids)) || len(b.ids) == 0 {
-		v.fault(at.Position+1, 0, "a block of the log is missing or its list of entries was changed")
-		return nil
-	}
-	stored, err := storedBy(v.ctx, v.tx, b.ids)
-	if err != nil {
-		return err
-	}
-	start := at.Position
-	for _, id := range b.ids {
-		row, ok := stored[id]
-		if !ok {
-			v.fault(at.Position+1, id, "the entry was removed")
-			return nil
+// passed looks for known checkpoints that the log does not reach.
+func (v *verifier) passed() error {
+	for position := range v.known {
+		if position > v.e.size {
+			return v.fault(v.e.size+1, 0, "the log ends before a known checkpoint: its end was cut off or rolled back")
 		}
-		if what := v.entry(id, row); what != "" {
-			v.fault(at.Position+1, id, what)
-			return nil
-		}
-		at.add(leafHash(v.practice, id, row.body))
-		v.report.Entries++
-		if c, ok := v.known[at.Position]; ok && c.Hash != at.Hash {
-			v.fault(at.Position, id, "the log does not pass through a known checkpoint: history was rewritten")
-			return nil
-		}
-	}
-	if string(b.hash) != string(at.Hash[:]) {
-		v.fault(start+1, 0, fmt.Sprintf("an entry from here to position %d was changed or moved", at.Position))
 	}
 	return nil
 }
 
-// entry says what is wrong with a stored entry, or "".
-func (v *verifier) entry(id int64, row storedRow) string {
-	k := v.tx.Keys()
-	e := open(k, v.practice, id, row.body)
-	if e.Action == ActionDamaged {
-		return "the entry was changed"
-	}
-	x := indexOf(k, &e)
-	if x.who != row.who || !sameKey(x.patient, row.patient) || !sameKey(x.action, row.action) {
-		return "the search columns of the entry were changed"
-	}
-	return ""
-}
-
-func sameKey(want any, got *int64) bool {
-	if want == nil || got == nil {
-		return want == nil && got == nil
-	}
-	return want.(int64) == *got
-}
-
-// outside counts the entries without a position and looks for some that nobody recorded.
-func (v *verifier) outside() error {
-	_, ids, err := waiting(v.ctx, v.tx, 1<<31-1)
-	if err != nil {
+// counts looks for rows that belong to nothing.
+func (v *verifier) counts() error {
+	var finds, nodes int64
+	if err := v.tx.QueryRow(v.ctx, countFind, v.practice).Scan(&finds); err != nil {
 		return err
 	}
-	v.report.Waiting = int64(len(ids))
-	stored, err := storedBy(v.ctx, v.tx, ids)
-	if err != nil {
+	if err := v.tx.QueryRow(v.ctx, countTree, v.practice).Scan(&nodes); err != nil {
 		return err
 	}
-	for _, id := range ids {
-		row, ok := stored[id]
-		if !ok {
-			v.fault(0, id, "the entry was removed")
-			return nil
-		}
-		if what := v.entry(id, row); what != "" {
-			v.fault(0, id, what)
-			return nil
-		}
-	}
-	var n int64
-	if err := v.tx.QueryRow(v.ctx, countAll, v.practice).Scan(&n); err != nil {
-		return err
-	}
-	if n != v.report.Entries+v.report.Waiting {
-		return v.stranger(ids)
+	if finds != v.finds || nodes != v.nodes {
+		return v.fault(0, 0, "rows were added to the audit without being recorded")
 	}
 	return nil
 }
 
-// stranger names the first entry that is neither in a block nor waiting.
-func (v *verifier) stranger(waiting []int64) error {
-	listed := map[int64]bool{}
-	for _, id := range waiting {
-		listed[id] = true
+func (v *verifier) waits() error {
+	rows, err := v.tx.Query(v.ctx, allWaits, v.practice)
+	if err != nil {
+		return err
 	}
-	for after := int64(0); ; {
-		rows, err := v.tx.Query(v.ctx, blockFrom, v.practice, after, 20)
-		if err != nil {
-			return err
-		}
-		n := 0
-		for rows.Next() {
-			var hash, list []byte
-			if err := rows.Scan(&after, &list, &hash); err != nil {
-				rows.Close()
-				return err
-			}
-			for _, id := range unpackIDs(list) {
-				listed[id] = true
-			}
-			n++
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
+	w, err := waiting(v.tx, rows, 1<<40)
+	if err != nil {
+		return err
 	}
-	for after := int64(0); ; {
-		rows, err := v.tx.Query(v.ctx, allIDs, v.practice, after, 5000)
-		if err != nil {
-			return err
-		}
-		n := 0
-		for rows.Next() {
-			if err := rows.Scan(&after); err != nil {
-				rows.Close()
-				return err
-			}
-			if n++; !listed[after] {
-				rows.Close()
-				v.fault(0, after, "the entry was added without being recorded")
-				return nil
-			}
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil || n == 0 {
-			return err
-		}
+	if len(w.damaged) > 0 {
+		return v.fault(0, w.damaged[0], "entries that wait for their position were changed: their seal is broken")
 	}
+	v.report.Waiting = int64(len(w.items))
+	return nil
 }

@@ -31,6 +31,8 @@ var words = []string{
 	"demographics", "problems", "medications", "allergies", "vitals", "results", "notes", "immunizations",
 	"procedures", "encounters", "documents", "schedule", "billing", "coverage", "messages", "orders", "timeline",
 	"summary", "family history", "care plan", "forms", "photo", "audit",
+	// roles
+	"clinician", "nurse", "frontdesk", "biller", "administrator",
 }
 
 // wordNumbers gives the number of a word, built once.

@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/base/db"
@@ -63,6 +64,26 @@ func (s Staff) ForRequest(id string) Staff {
 	a.Request = id
 	s.Seal = db.NewSeal(s.Practice(), a)
 	return s
+}
+
+// From returns the scope with the address the request came from, which the audit keeps.
+func (s Staff) From(address string) Staff {
+	if !s.Valid() {
+		return s
+	}
+	a := s.Actor()
+	a.Address = address
+	s.Seal = db.NewSeal(s.Practice(), a)
+	return s
+}
+
+// text names the roles of a set, as the audit keeps them.
+func (s roleSet) text() string {
+	var out []string
+	for _, r := range s.list() {
+		out = append(out, string(r))
+	}
+	return strings.Join(out, ",")
 }
 
 // AsStaff makes a Staff scope without a sign-in, for tests. The architecture test refuses its use in any file that

@@ -148,7 +148,7 @@ func (e *cached) grant() {
 func (e *cached) staff() Staff {
 	return Staff{
 		Seal: db.NewSeal(e.practice.ID, db.Actor{
-			Kind: kindStaff, UserID: e.user, Display: e.name, FHIR: e.practitioner, Session: e.id.String(),
+			Kind: kindStaff, UserID: e.user, Display: e.name, FHIR: e.practitioner, Session: e.id.String(), Role: e.roles.text(),
 		}),
 		session: e.id, name: e.name, practitioner: e.practitioner, locale: e.locale,
 		roles: e.roles, access: e.access, permissions: e.permissions, proved: e.proved,

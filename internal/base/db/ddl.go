@@ -69,7 +69,14 @@ var (
 // word in a number column is refused as PostgreSQL would; the clustered mark becomes WITHOUT ROWID.
 //
 // PostgreSQL: TEXT gets the C collation, so that both engines order by bytes.
+//
+// What stands between the lines "-- +only SQLite" (or PostgreSQL) and "-- +end" is for that engine alone: triggers,
+// whose syntax the engines do not share.
 func rewriteDDL(text string, e Engine) (string, error) {
+	text, err := sectionsOf(text, e)
+	if err != nil {
+		return "", err
+	}
 	var out strings.Builder
 	statements, err := splitStatements(text)
 	if err != nil {
@@ -87,6 +94,29 @@ func rewriteDDL(text string, e Engine) (string, error) {
 		}
 	}
 	return out.String(), nil
+}
+
+// sectionsOf leaves out what is for another engine. Lines keep their numbers.
+func sectionsOf(text string, e Engine) (string, error) {
+	lines := strings.Split(text, "\n")
+	only := ""
+	for i, line := range lines {
+		mark := strings.TrimSpace(line)
+		switch name, begins := strings.CutPrefix(mark, "-- +only "); {
+		case begins && only != "", begins && name != SQLite.String() && name != PostgreSQL.String(), mark == "-- +end" && only == "":
+			return "", fmt.Errorf("line %d: %q has no place here", i+1, mark)
+		case begins:
+			only, lines[i] = name, ""
+		case mark == "-- +end":
+			only, lines[i] = "", ""
+		case only != "" && only != e.String():
+			lines[i] = ""
+		}
+	}
+	if only != "" {
+		return "", fmt.Errorf("the part for %s has no end", only)
+	}
+	return strings.Join(lines, "\n"), nil
 }
 
 func rewriteTable(st string, e Engine) string {

@@ -135,11 +135,42 @@ func migrateSchema(ctx context.Context, conn *sql.DB, set migrationSet, schema, 
 			return err
 		}
 	}
+	if err := withhold(ctx, conn, schema, app); err != nil {
+		return err
+	}
 	if known, err := set.versions(); err != nil || len(known) == 0 {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+schema+"."+versionTable+" FROM "+app)
 	return err
+}
+
+// withhold takes from the app role what the triggers of append-only tables refuse: the name of the trigger says what.
+func withhold(ctx context.Context, conn *sql.DB, schema, app string) error {
+	for trigger, what := range map[string]string{"append_only": "UPDATE, DELETE", "moves_only": "UPDATE"} {
+		rows, err := conn.QueryContext(ctx, `SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+			JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND t.tgname = $2`, schema, trigger)
+		if err != nil {
+			return err
+		}
+		var tables []string
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			tables = append(tables, name)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		for _, name := range tables {
+			if _, err := conn.ExecContext(ctx, "REVOKE "+what+" ON "+pgx.Identifier{schema, name}.Sanitize()+" FROM "+app); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func appliedVersions(ctx context.Context, conn *sql.DB, schema string) ([]int64, error) {

@@ -16,7 +16,11 @@ type Actor struct {
 	FHIR    string // the person's resource, such as "Practitioner/x"
 	Session string
 	Request string
-	Client  string
+	Client  string // the program that asked, such as a SMART app
+
+	Role     string // roles at the time, separated by commas
+	OnBehalf string // whom it was done for, such as "Patient/x" for a proxy or "Practitioner/y" for a scribe
+	Address  string // where the request came from
 }
 
 // Scope is permission to reach the data of one practice. Only values that embed a Seal satisfy it, and only

@@ -1,5 +1,7 @@
 package keys
 
+import "crypto/ed25519"
+
 // Practice holds the working keys of one practice (0 is the system store). It is safe for concurrent use and
 // stays in memory while the practice is open.
 type Practice struct {
@@ -62,3 +64,9 @@ func (p *Practice) FileKey() []byte { return p.file }
 // Derive gives n bytes for a purpose of the caller's own, such as the sealing of paging cursors. The label must
 // be unique to that purpose.
 func (p *Practice) Derive(label string, n int) []byte { return derive(p.secret, "derived/"+label, n) }
+
+// Signer is the practice's Ed25519 key (RFC 8032) for what it hands out: checkpoints of its audit, receipts, reports.
+// It never changes while the practice exists. The public half may be given to anybody.
+func (p *Practice) Signer() ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(derive(p.secret, "sign", ed25519.SeedSize))
+}

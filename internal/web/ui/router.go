@@ -131,7 +131,7 @@ func (r *Router) handle(method, pattern string, p auth.Permission, h Handler) {
 			r.finish(w, q, err)
 			return
 		}
-		q.Staff, q.State = staff.ForRequest(q.ID), state
+		q.Staff, q.State = staff.ForRequest(q.ID).From(q.Remote()), state
 		if l := staff.Locale(); l != "" && q.cookie("lang") == "" {
 			q.locale = l
 		}

@@ -162,6 +162,7 @@ func empty(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	var text strings.Builder
+	text.WriteString("SET session_replication_role = replica;") // past the triggers of tables that are only added to
 	var table string
 	var large bool
 	if _, err := pgx.ForEachRow(rows, []any{&table, &large}, func() error {
