@@ -34,6 +34,9 @@ type house struct {
 // build stands the clinic and the screens on the ground.
 func (g *ground) build(out *output, demo, secure bool) *house {
 	h := &house{ground: g, log: out.log, queue: jobs.New(g.db, jobs.Options{Log: out.log})}
+	g.auth.OnNotice(func(ctx context.Context, tx *db.Tx, kind string) error {
+		return h.queue.Publish(ctx, tx, "notice."+kind, nil)
+	})
 	people := practice.NewProfiles(g.db, g.store)
 	h.patients = patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients, h.queue)

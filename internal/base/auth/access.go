@@ -2,7 +2,6 @@ package auth
 
 import (
 	"strings"
-	"sync"
 
 	"yarrow.health/internal/base/db"
 )
@@ -78,7 +77,7 @@ func orNothing(a *Access) Access {
 	return *a
 }
 
-// typeTable says what each role may do with each resource type. Every R4 type stands in exactly one row; a type
+// typeTable says what each role may do with each resource type, unless the practice changed it. Every R4 type stands in exactly one row; a type
 // in none reaches nobody, and a test fails. testdata/access.golden shows it whole.
 //
 // Nobody deletes clinical records: what was wrong is marked entered-in-error and stays. Modules narrow further
@@ -155,44 +154,6 @@ const (
 	canKeep = canLook | CanCreate | CanUpdate
 	canAll  = canKeep | CanDelete
 )
-
-// accessBySet holds the access of each of the 32 sets of roles, computed when first asked for.
-var accessBySet [everybody + 1]struct {
-	once   sync.Once
-	access Access
-}
-
-// access is what any role of the set may reach.
-func (s roleSet) access() *Access {
-	s &= everybody
-	c := &accessBySet[s]
-	c.once.Do(func() {
-		c.access = Access{Types: map[string]Bits{}, Forbidden: s.forbidden()}
-		for _, row := range typeTable {
-			var b Bits
-			for i, bits := range []Bits{row.clinician, row.nurse, row.frontDesk, row.biller, row.administrator} {
-				if s&(1<<i) != 0 {
-					b |= bits
-				}
-			}
-			if b == 0 {
-				continue
-			}
-			for _, t := range strings.Fields(row.types) {
-				c.access.Types[t] = b
-			}
-		}
-	})
-	return &c.access
-}
-
-// forbidden is the labels a set of roles never sees without break-glass or a consent.
-func (s roleSet) forbidden() int64 {
-	if s&caring != 0 {
-		return notesApart
-	}
-	return beyondCare
-}
 
 // readOnly is an access without its writes, for a practice whose contract allows reading only.
 func (a *Access) readOnly() *Access {

@@ -38,6 +38,8 @@ type Auth struct {
 	sessions *sessionCache
 	known    practiceCache
 	members  memberCache
+	rules    rulesCache
+	tell     func(ctx context.Context, tx *db.Tx, kind string) error
 	web      *webauthn.WebAuthn // nil without passkeys
 	webErr   error
 

@@ -32,6 +32,10 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		return App{}, signedOut()
 	}
 	actor := db.Actor{Kind: kindApp, Display: g.ClientName, Client: g.ClientID, Session: g.TokenID, UserID: g.User, FHIR: g.Patient}
+	r, err := a.rulesOf(ctx, p.ID)
+	if err != nil {
+		return App{}, err
+	}
 	var bound Access
 	switch {
 	case g.User != 0:
@@ -42,11 +46,14 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		if m.practitioner != "" {
 			actor.FHIR = "Practitioner/" + m.practitioner
 		}
-		bound = *p.Access.apply(m.roles.access())
+		access, _, _ := r.forStaff(p, g.User, actor.FHIR, m.roles, a.clock.Now())
+		bound = *access
 	case g.Patient != "":
 		bound = *p.Access.apply(patientAccess(g.Patient))
 	default:
-		bound = *p.Access.apply(&Access{All: true, Forbidden: beyondCare&^g.Open | notesApart})
+		who := asker{names: []string{"Client/" + g.ClientID}, open: g.Open}
+		access, _ := r.chartsFor(who, &Access{All: true, Forbidden: beyondCare&^g.Open | notesApart}, a.clock.Now())
+		bound = *p.Access.apply(access)
 	}
 	both := bound.Within(g.Access)
 	return App{Seal: db.NewSeal(p.ID, actor), access: &both}, nil

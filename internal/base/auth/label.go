@@ -65,3 +65,44 @@ const notesApart = LabelPsychotherapy | LabelSUDCounseling
 // beyondCare is what people who do not treat the patient never see.
 const beyondCare = notesApart | LabelRestricted | LabelVeryRestricted | LabelPart2 | LabelSubstanceUse |
 	LabelMentalHealth | LabelHIV | LabelSexualHealth | LabelViolence | LabelGenetic | LabelAdolescent
+
+// ruledLabels are the labels a practice may open or close for a role. Notes kept apart stay closed for all.
+const ruledLabels = beyondCare | LabelVIP
+
+// labelTable names the labels, in the order screens show them.
+var labelTable = []struct {
+	label Label
+	name  string
+}{
+	{LabelRestricted, "restricted"}, {LabelVeryRestricted, "very-restricted"}, {LabelPart2, "part2"}, {LabelSubstanceUse, "substance-use"},
+	{LabelMentalHealth, "mental-health"}, {LabelPsychotherapy, "psychotherapy"}, {LabelSUDCounseling, "sud-counseling"}, {LabelHIV, "hiv"},
+	{LabelSexualHealth, "sexual-health"}, {LabelViolence, "violence"}, {LabelGenetic, "genetic"}, {LabelAdolescent, "adolescent"},
+	{LabelVIP, "vip"}, {LabelPatientHidden, "patient-hidden"},
+}
+
+// LabelNames are the names of the labels of a mask, in table order; of -1, all of them.
+func LabelNames(mask int64) (out []string) {
+	for _, l := range labelTable {
+		if mask&l.label != 0 {
+			out = append(out, l.name)
+		}
+	}
+	return out
+}
+
+// LabelsNamed is the mask of names; unknown names give nothing.
+func LabelsNamed(names ...string) (mask int64) {
+	for _, n := range names {
+		mask |= labelNamed(n)
+	}
+	return mask
+}
+
+func labelNamed(name string) Label {
+	for _, l := range labelTable {
+		if l.name == name {
+			return l.label
+		}
+	}
+	return 0
+}

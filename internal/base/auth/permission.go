@@ -24,6 +24,9 @@ const (
 	ResultSign        Permission = "result.sign" // acknowledge results
 	BreakGlass        Permission = "break-glass" // open a restricted record in an emergency, with a reason
 	ConsentWrite      Permission = "consent.write"
+	LabelWrite        Permission = "label.write"    // mark records as sensitive, restrict a chart
+	LabelRemove       Permission = "label.remove"   // take such a mark away, with a reason
+	PrivacyReview     Permission = "privacy.review" // the privacy officer: is told of and reviews openings in an emergency
 	TaskRead          Permission = "task.read"
 	TaskWrite         Permission = "task.write"
 	MessageRead       Permission = "message.read"
@@ -36,6 +39,7 @@ const (
 	UserAdmin         Permission = "user.admin"     // people, roles, credentials of others
 	PracticeAdmin     Permission = "practice.admin" // sites, hours, settings
 	ExportData        Permission = "export.data"    // take data out in bulk
+	SupportGrant      Permission = "support.grant"  // let the hosting company in for a limited time
 )
 
 // Permissions lists every permission in table order.

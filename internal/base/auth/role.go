@@ -54,6 +54,9 @@ var permissionTable = []struct {
 	{ResultSign, isClinician},
 	{BreakGlass, isClinician},
 	{ConsentWrite, caring | isFrontDesk},
+	{LabelWrite, caring},
+	{LabelRemove, isClinician},
+	{PrivacyReview, isAdministrator},
 	{TaskRead, everybody},
 	{TaskWrite, everybody},
 	{MessageRead, caring | isFrontDesk | isBiller},
@@ -66,15 +69,5 @@ var permissionTable = []struct {
 	{UserAdmin, isAdministrator},
 	{PracticeAdmin, isAdministrator},
 	{ExportData, isAdministrator},
-}
-
-// permissions is what any role of the set may do.
-func (s roleSet) permissions() permissionSet {
-	var out permissionSet
-	for i := range permissionTable {
-		if permissionTable[i].roles&s != 0 {
-			out |= 1 << i
-		}
-	}
-	return out
+	{SupportGrant, isAdministrator},
 }

@@ -82,7 +82,14 @@ func (a *Auth) resume(ctx context.Context, slug, token string, active bool) (Sta
 	if e.practice.Slug != slug || !now.Before(e.expires) {
 		return Staff{}, SessionState{}, signedOut()
 	}
+	rules, err := a.rulesOf(ctx, e.practice.ID)
+	if err != nil {
+		return Staff{}, SessionState{}, err
+	}
 	e.mu.Lock()
+	if e.rules != rules || !e.lapse.IsZero() && !now.Before(e.lapse) {
+		e.grant(rules, now)
+	}
 	idle := !e.locked && now.Sub(e.seen) >= e.practice.Settings.Idle
 	if idle {
 		e.locked = true
@@ -130,18 +137,18 @@ func (a *Auth) session(ctx context.Context, token [sha256.Size]byte) (*cached, e
 		return nil, signedOut()
 	}
 	e.read = now
-	e.grant()
 	a.sessions.put(e, forgets)
 	return e, nil
 }
 
-// grant computes what the session may do.
-func (e *cached) grant() {
+// grant computes what the session may do under the practice's rules. The caller holds e.mu.
+func (e *cached) grant(r *rules, now time.Time) {
+	e.rules, e.lapse = r, time.Time{}
 	if e.practice.Settings.MFA && !e.proof.strong() {
 		e.access, e.permissions = &Access{}, onlyAccountSecurity()
 		return
 	}
-	e.access, e.permissions = e.practice.Access.apply(e.roles.access()), e.roles.permissions()
+	e.access, e.permissions, e.lapse = r.forStaff(e.practice, e.user, e.practitioner, e.roles, now)
 }
 
 // staff makes the scope. The caller holds e.mu.

@@ -18,15 +18,17 @@ type cached struct {
 	roles        roleSet
 	proof        proof
 	expires      time.Time
-	access       *Access
-	permissions  permissionSet
 
-	mu        sync.Mutex
-	proved    time.Time
-	seen      time.Time // last activity
-	persisted time.Time // last activity that is stored
-	read      time.Time // when the row was read
-	locked    bool
+	mu          sync.Mutex
+	rules       *rules    // that access and permissions were computed from
+	lapse       time.Time // when they must be computed again; zero: not before the rules change
+	access      *Access
+	permissions permissionSet
+	proved      time.Time
+	seen        time.Time // last activity
+	persisted   time.Time // last activity that is stored
+	read        time.Time // when the row was read
+	locked      bool
 }
 
 // sessionCache holds the sessions in use.
