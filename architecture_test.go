@@ -30,6 +30,7 @@ var shelves = []string{
 	"internal/standards/fhirpath",
 	"internal/standards/fhir",
 	"internal/standards/fhirsearch",
+	"internal/standards/profile",
 	"internal/standards/terminology",
 
 	"internal/base/clock",
@@ -68,6 +69,7 @@ var attached = map[string]string{
 	"internal/web/webtest":               "internal/web/ui",
 	"internal/standards/corpustest":      "internal/standards/fhirjson",
 	"internal/standards/fhir/gen":        "internal/standards/fhir",
+	"internal/standards/profile/gen":     "internal/standards/profile",
 	"internal/standards/terminology/gen": "internal/standards/terminology",
 	"internal/standards/ucum/gen":        "internal/standards/ucum",
 	"internal/base/fhirstore/dictgen":    "internal/base/fhirstore",

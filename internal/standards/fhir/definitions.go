@@ -90,6 +90,17 @@ func readElement(typ string, f []string) Element {
 // or nil if R4 has no type of this name. It is shared: do not change it.
 func Definition(typeName string) *Type { return definitions()[typeName] }
 
+// TypeNames yields the names of all types: resources, datatypes and primitives, abstract ones too, in no order.
+func TypeNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range definitions() {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
 // Element returns the element at a path below the type, such as
 // "component.value[x]", or nil.
 func (t *Type) Element(path string) *Element {

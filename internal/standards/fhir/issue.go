@@ -37,6 +37,12 @@ func (i *Issue) At(path string) *Issue {
 	return i
 }
 
+// On remembers the value the issue is about, so that Locate can tell its line, and returns the issue.
+func (i *Issue) On(n *fhirjson.Node) *Issue {
+	i.offset = n.Offset()
+	return i
+}
+
 // Because sets the private cause and returns the issue.
 func (i *Issue) Because(err error) *Issue {
 	i.Cause = err

@@ -71,6 +71,29 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 	return e.root.eval(c)
 }
 
+// EvalItem is Eval for an element of which more is known than its node: a primitive with its sibling.
+func (e *Expr) EvalItem(env *Env, root Item) (Collection, error) {
+	if env == nil {
+		env = &Env{}
+	}
+	c := &evaluator{env: env, model: env.Model, left: env.Steps, root: root}
+	if c.left <= 0 {
+		c.left = DefaultSteps
+	}
+	c.focus = Collection{root}
+	return e.root.eval(c)
+}
+
+// TestItem is Test for an element of which more is known than its node.
+func (e *Expr) TestItem(env *Env, root Item) (holds, known bool, err error) {
+	col, err := e.EvalItem(env, root)
+	if err != nil {
+		return false, false, err
+	}
+	t, err := truth(col)
+	return t == isTrue, t != unknown, err
+}
+
 // Test evaluates a condition such as an invariant. known is false when the result is empty: many R4
 // invariants give that for elements they do not speak about (ref-1 for a reference without text), so only
 // a known false is a violation.
