@@ -8,6 +8,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
 )
 
 // kernel is the access of one transaction's scope in the store's terms. Every read and every write asks it.
@@ -18,10 +19,11 @@ type kernel struct {
 	idh     int64  // its hash
 	closed  bool   // a compartment that is not a patient's: nothing is seen
 	charts  charts
+	s       *Store
 }
 
-func kernelOf(tx *db.Tx) kernel {
-	a := kernel{Access: auth.AccessOf(tx.Scope()), k: keyspaceOf(tx.Keys())}
+func (s *Store) kernel(tx *db.Tx) kernel {
+	a := kernel{s: s, Access: auth.AccessOf(tx.Scope()), k: keyspaceOf(tx.Keys())}
 	if a.Compartment != "" {
 		typ, id, ok := strings.Cut(a.Compartment, "/")
 		a.closed = !ok || typ != "Patient" || id == ""
@@ -46,11 +48,27 @@ func (a *kernel) may(typ string, b auth.Bits) error {
 // confined says whether resources of the type are limited to the scope's compartment.
 func (a *kernel) confined(typ string) bool { return a.patient != "" && !sharedTypes[typ] }
 
-// sees says whether the scope sees an existing row of a type it may read.
-func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row) (bool, error) {
+// sees says whether an existing row is within the scope for an interaction that the scope has with the type. What was
+// deleted is judged by what it was last.
+func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row, b auth.Bits) (bool, error) {
+	seen, err := a.seesRow(ctx, tx, r, b)
+	if n := a.narrow(typeName(r.typ), b); seen && n != nil && !r.deleted {
+		res, err := a.s.resource(tx, r)
+		if err != nil {
+			return false, err
+		}
+		return n.opens(res.Node()), nil
+	}
+	return seen, err
+}
+
+func (a *kernel) seesRow(ctx context.Context, tx *db.Tx, r *row, b auth.Bits) (bool, error) {
 	typ := typeName(r.typ)
 	if a.closed || !a.charts.open(a.Forbidden, r.patient, r.labels) {
 		return false, nil
+	}
+	if r.deleted && a.particular(typ, b) {
+		return a.s.sawLast(ctx, a, tx, r, b)
 	}
 	if shut, err := a.shut(ctx, tx, typ, r); shut || err != nil {
 		return false, err
@@ -66,9 +84,12 @@ func (a *kernel) sees(ctx context.Context, tx *db.Tx, r *row) (bool, error) {
 	return rows.Next(), rows.Err()
 }
 
-// holds says whether the scope would see a resource with these index rows, so that nobody writes what they
-// could not read back.
-func (a *kernel) holds(typ string, x *indexed) bool {
+// holds says whether a resource with these index rows would be within the scope, so that nobody writes what they
+// could not reach.
+func (a *kernel) holds(typ string, x *indexed, n *fhirjson.Node, b auth.Bits) bool {
+	if narrowing := a.narrow(typ, b); narrowing != nil && !narrowing.opens(n) {
+		return false
+	}
 	if a.closed || !a.charts.open(a.Forbidden, x.patient, x.labels) {
 		return false
 	}
@@ -91,7 +112,10 @@ func (a *kernel) holds(typ string, x *indexed) bool {
 
 // where appends the kernel's condition on table alias r of a type to a query. It is called for every table
 // of resources in every search.
-func (a *kernel) where(q *sqlText, alias, typ string) {
+func (a *kernel) where(q *sqlText, alias, typ string, b auth.Bits, e db.Engine) {
+	if n := a.narrow(typ, b); n != nil {
+		n.where(q, a, alias, typ, e)
+	}
 	a.charts.where(q, a, alias, typ)
 	if a.confined(typ) {
 		q.add(" AND (", alias, ".patient = ", q.arg(a.idh),

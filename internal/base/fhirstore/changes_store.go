@@ -19,7 +19,7 @@ var (
 // Deleted set. A listener that keeps the number misses nothing. Only System scopes and others that may
 // read a type see its changes; the number moves on over the rest.
 func (s *Store) Changes(ctx context.Context, tx *db.Tx, after int64, limit int) (changed []*Resource, next int64, err error) {
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	rows, err := scanRows(tx.Query(ctx, selectChanges, int64(tx.Practice()), after, int64(min(max(limit, 1), 10000))))
 	if err != nil {
 		return nil, after, err
@@ -30,7 +30,7 @@ func (s *Store) Changes(ctx context.Context, tx *db.Tx, after int64, limit int) 
 		if a.may(typeName(r.typ), auth.CanRead) != nil {
 			continue
 		}
-		if seen, err := a.sees(ctx, tx, r); err != nil {
+		if seen, err := a.sees(ctx, tx, r, auth.CanRead); err != nil {
 			return nil, after, err
 		} else if !seen {
 			continue

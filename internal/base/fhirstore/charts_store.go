@@ -117,10 +117,3 @@ func (a *kernel) shut(ctx context.Context, tx *db.Tx, typ string, r *row) (bool,
 	defer rows.Close()
 	return rows.Next(), rows.Err()
 }
-
-// forbiddenIn is the labels forbidden in the record a row belongs to.
-func forbiddenIn(tx *db.Tx, r *row) int64 {
-	a := kernelOf(tx)
-
-	return a.charts.forbidden(a.Forbidden, r.patient)
-}

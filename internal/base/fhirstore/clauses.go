@@ -38,6 +38,9 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 		}
 	}
 	x.pair(c, p, clauses)
+	if n := x.a.narrow(typ, auth.CanSearch); n != nil {
+		c.checks = append(c.checks, check{within: n})
+	}
 	x.confine(c, typ)
 	return c, nil
 }

@@ -1,9 +1,11 @@
 package fhirstore
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 )
 
@@ -40,6 +42,7 @@ func (q *sqlText) in(column string, values []int64) {
 // left for the decoded bodies. The conditions let through at least everything that matches.
 type candidates struct {
 	typ    string
+	bits   auth.Bits // what the kernel is asked for; zero: auth.CanSearch
 	engine db.Engine
 	a      *kernel
 	none   bool // nothing can match
@@ -224,7 +227,7 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 		}
 	}
 	q.add(" AND r.deleted = 0")
-	c.a.where(q, "r", c.typ)
+	c.a.where(q, "r", c.typ, cmp.Or(c.bits, auth.CanSearch), c.engine)
 	c.filters(q, o, rest)
 	if from == nil {
 		return

@@ -21,7 +21,7 @@ func (s *Store) match(ctx context.Context, tx *db.Tx, typ, query string) ([]*Res
 	if len(q.Clauses) == 0 {
 		return nil, fhir.Problem("value", "The condition does not narrow anything.", "Name a search parameter, for instance identifier.")
 	}
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	x := compiler{s: s, tx: tx, a: &a}
 	c, err := x.compile(ctx, typ, q.Clauses)
 	if err != nil {

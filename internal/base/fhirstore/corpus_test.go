@@ -236,7 +236,7 @@ func (b *bench) plans(patient string) {
 	} {
 		q := parse(b.t, h.request)
 		b.view(system(1), func(ctx context.Context, tx *db.Tx) error {
-			a := kernelOf(tx)
+			a := b.kernel(tx)
 			c, err := (&compiler{s: b.Store, tx: tx, a: &a}).compile(ctx, q.Type, q.Clauses)
 			if err != nil {
 				return err

@@ -33,7 +33,7 @@ type HistoryPage struct {
 // see because of their own labels or content, are left out. A page that finds little among much may come back short
 // with a cursor that goes on. Of types the scope may not read a history of everything shows nothing.
 func (s *Store) Versions(ctx context.Context, tx *db.Tx, hq HistoryQuery) (*HistoryPage, error) {
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	w := walker{s: s, tx: tx, a: &a, q: hq, want: hq.Count}
 	if w.want <= 0 {
 		w.want = pageSize
@@ -232,11 +232,22 @@ func (w *walker) show(ctx context.Context, v *aVersion) (*Resource, error) {
 	if w.a.may(typeName(v.typ), auth.CanRead) != nil {
 		return nil, nil
 	}
-	if seen, err := w.a.sees(ctx, w.tx, &v.current); err != nil || !seen {
+	if v.version == v.current.version {
+		v.current = v.row
+	} else if w.a.narrow(typeName(v.typ), auth.CanRead) != nil {
+		rows, err := scanRows(w.tx.Query(ctx, selectByRow, int64(w.tx.Practice()), v.rid))
+		if err != nil || len(rows) == 0 {
+			return nil, err
+		}
+		v.current = *rows[0]
+	}
+	if seen, err := w.a.sees(ctx, w.tx, &v.current, auth.CanRead); err != nil || !seen {
 		return nil, err
 	}
-	if v.version != v.current.version && v.labels&w.a.Forbidden != 0 {
-		return nil, nil
+	if v.version != v.current.version {
+		if seen, err := w.s.seesVersion(w.a, w.tx, &v.row, auth.CanRead); err != nil || !seen {
+			return nil, err
+		}
 	}
 	return w.s.resource(w.tx, &v.row)
 }

@@ -74,6 +74,12 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 			"p0": {Closed: true}, "p1": {Forbidden: auth.LabelPsychotherapy}}}),
 		auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelPsychotherapy, Charts: map[string]auth.ChartRule{
 			"p0": {Forbidden: auth.LabelRestricted}, "p1": {}, "p2": {Forbidden: auth.LabelRestricted | auth.LabelPsychotherapy}}}),
+		narrowed(auth.Access{All: true}, "Observation", "category=vital-signs"),
+		narrowed(auth.Access{All: true}, "Observation", "category=vital-signs&status=final", "code=http://loinc.org|a"),
+		narrowed(auth.Access{All: true, Compartment: "Patient/p1"}, "Observation", "date=ge2024-01-10", "status:not=final"),
+		narrowed(auth.Access{All: true}, "Patient", "name=ash"),
+		narrowed(auth.Access{All: true}, "Patient", "_id=p0", "birthdate=lt1990"),
+		narrowed(auth.Access{All: true}, "Observation", "subject:Patient.name=ash", "no-such=1", "_has:Task:focus:status=x"), // opens nothing
 	}
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		b := benchOn(t, d)
@@ -98,6 +104,14 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 			}
 		})
 	})
+}
+
+func narrowed(a auth.Access, typ string, queries ...string) db.Scope {
+	a.Narrow = map[string][]auth.Narrowing{}
+	for _, q := range queries {
+		a.Narrow[typ] = append(a.Narrow[typ], auth.Narrowing{Params: q, Bits: auth.CanRead | auth.CanSearch | auth.CanCreate | auth.CanUpdate | auth.CanDelete})
+	}
+	return auth.AsApp(1, a)
 }
 
 func TestNobodySeesNothing(t *testing.T) {

@@ -25,7 +25,7 @@ func (s *Store) Read(ctx context.Context, tx *db.Tx, typ, id string) (*Resource,
 
 // visible returns the row of a resource, or an Issue when the scope may not see it.
 func (s *Store) visible(ctx context.Context, tx *db.Tx, typ, id string) (*row, error) {
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	if err := a.may(typ, auth.CanRead); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (s *Store) visible(ctx context.Context, tx *db.Tx, typ, id string) (*row, e
 	if r == nil {
 		return nil, notFound(typ)
 	}
-	if seen, err := a.sees(ctx, tx, r); err != nil {
+	if seen, err := a.sees(ctx, tx, r, auth.CanRead); err != nil {
 		return nil, err
 	} else if !seen {
 		return nil, notFound(typ)
@@ -47,7 +47,7 @@ func (s *Store) visible(ctx context.Context, tx *db.Tx, typ, id string) (*row, e
 // ReadMany returns the current versions of the resources named by "Type/id", in one round trip. Those that
 // do not exist, are deleted or may not be seen are missing from the map.
 func (s *Store) ReadMany(ctx context.Context, tx *db.Tx, refs []string) (map[string]*Resource, error) {
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	ids := make([]int64, 0, len(refs))
 	for _, ref := range refs {
 		typ, id, ok := strings.Cut(ref, "/")
@@ -67,7 +67,7 @@ func (s *Store) ReadMany(ctx context.Context, tx *db.Tx, refs []string) (map[str
 		if r.deleted {
 			continue
 		}
-		if seen, err := a.sees(ctx, tx, r); err != nil {
+		if seen, err := a.sees(ctx, tx, r, auth.CanRead); err != nil {
 			return nil, err
 		} else if !seen {
 			continue
@@ -88,8 +88,8 @@ var (
 		WHERE practice_id = $1 AND rid = $2 AND version < $3 ORDER BY version DESC LIMIT $4`)
 )
 
-// ReadVersion returns one version of a resource that the scope may see now. A version whose own labels are
-// forbidden to the scope is not found.
+// ReadVersion returns one version of a resource that the scope may see now. A version that the scope could not see as it
+// was, because of its labels or because it was about another patient, is not found.
 func (s *Store) ReadVersion(ctx context.Context, tx *db.Tx, typ, id string, version int64) (*Resource, error) {
 	r, err := s.visible(ctx, tx, typ, id)
 	if err != nil {
@@ -104,7 +104,10 @@ func (s *Store) ReadVersion(ctx context.Context, tx *db.Tx, typ, id string, vers
 		if err != nil {
 			return nil, err
 		}
-		if forbidden := forbiddenIn(tx, r); v.labels&forbidden != 0 {
+		a := s.kernel(tx)
+		if seen, err := s.seesVersion(&a, tx, &v, auth.CanRead); err != nil {
+			return nil, err
+		} else if !seen {
 			return nil, notFound(typ)
 		}
 		r = &v
@@ -123,7 +126,7 @@ func scanVersion(v *row, from scanner) error {
 }
 
 // History returns up to limit versions of a resource below version before (0: from the current one), newest
-// first; deletions are among them with Deleted set. Versions with labels forbidden to the scope are left out.
+// first; deletions are among them with Deleted set. Versions the scope could not see as they were are left out.
 func (s *Store) History(ctx context.Context, tx *db.Tx, typ, id string, before int64, limit int) ([]*Resource, error) {
 	r, err := s.visible(ctx, tx, typ, id)
 	if err != nil {
@@ -144,13 +147,15 @@ func (s *Store) History(ctx context.Context, tx *db.Tx, typ, id string, before i
 		return nil, err
 	}
 	defer rows.Close()
-	forbidden := forbiddenIn(tx, r)
+	a := s.kernel(tx)
 	for rows.Next() {
 		v := *r
 		if err := scanVersion(&v, rows); err != nil {
 			return nil, err
 		}
-		if v.labels&forbidden != 0 {
+		if seen, err := s.seesVersion(&a, tx, &v, auth.CanRead); err != nil {
+			return nil, err
+		} else if !seen {
 			continue
 		}
 		res, err := s.resource(tx, &v)

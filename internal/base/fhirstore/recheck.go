@@ -14,6 +14,7 @@ const canSearch = auth.CanSearch
 // check decides a clause on a candidate that the index let through. fhirsearch.Match decides; most candidates
 // are proved right before, by the bytes of one element or by the columns of the row, at a tenth of the cost.
 type check struct {
+	within  *narrowing // what the scope reaches of the type, instead of a clause
 	clause  *fhirsearch.Clause
 	plan    *plan
 	targets map[string]bool // of a chain: the references that count
@@ -101,6 +102,9 @@ func plainText(s string) bool {
 
 // holds says whether the resource answers the clause.
 func (c *check) holds(r *Resource, row *row) bool {
+	if c.within != nil {
+		return c.within.opens(r.Node())
+	}
 	if c.targets != nil {
 		for _, ref := range r.references(c.clause.Param) {
 			if c.targets[ref.RefType+"/"+ref.RefID] {

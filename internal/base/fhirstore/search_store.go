@@ -98,7 +98,7 @@ func tooMuch() *fhir.Issue {
 // that the index cannot decide are decoded and checked; a page of a search that finds little among much may
 // come back short, with a cursor that goes on.
 func (s *Store) Search(ctx context.Context, tx *db.Tx, q fhirsearch.Query) (*Page, error) {
-	a := kernelOf(tx)
+	a := s.kernel(tx)
 	x := compiler{s: s, tx: tx, a: &a}
 	c, err := x.compile(ctx, q.Type, q.Clauses)
 	if err != nil {

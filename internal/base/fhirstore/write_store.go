@@ -86,7 +86,7 @@ func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode aud
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	w := writer{s: s, tx: tx, a: kernelOf(tx), author: keyspaceOf(tx.Keys()).ref(tx.Scope().Actor().FHIR), mode: mode}
+	w := writer{s: s, tx: tx, a: s.kernel(tx), author: keyspaceOf(tx.Keys()).ref(tx.Scope().Actor().FHIR), mode: mode}
 	for i := range changes {
 		if err := w.a.may(changes[i].typ, changes[i].bits()); err != nil {
 			return nil, err
@@ -221,8 +221,12 @@ func (w *writer) loadIDs(ctx context.Context, ids []int64) error {
 func (w *writer) apply(ctx context.Context, c *change) (written, error) {
 	idh := w.a.k.id(c.typ, c.id)
 	cur := w.current[idh]
-	if cur != nil && !cur.deleted {
-		seen, err := w.a.sees(ctx, w.tx, &cur.row)
+	if cur != nil {
+		bits := c.bits()
+		if cur.deleted {
+			bits = auth.CanRead // to write it anew one must be able to see what it was
+		}
+		seen, err := w.a.sees(ctx, w.tx, &cur.row, bits)
 		if err != nil {
 			return written{}, err
 		}
@@ -242,7 +246,14 @@ func (w *writer) apply(ctx context.Context, c *change) (written, error) {
 		return w.put(c, idh, cur, x, tombstone(c.id)), nil
 	}
 	x := c.p.index(w.tx.Keys())
-	if !w.a.holds(c.typ, x) {
+	bits := c.bits()
+	if cur == nil || cur.deleted {
+		bits = auth.CanCreate
+		if err := w.a.may(c.typ, bits); err != nil {
+			return written{}, err
+		}
+	}
+	if !w.a.holds(c.typ, x, c.p.node, bits) {
 		return written{}, fhir.Problem("forbidden", "You may not write a "+c.typ+" that you could not read.",
 			"Check the patient it is about and its security labels.")
 	}
