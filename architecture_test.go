@@ -42,6 +42,7 @@ var shelves = []string{
 	"internal/base/jobs",
 	"internal/base/files",
 	"internal/base/egress",
+	"internal/base/oauth",
 	"internal/base/fhirstore",
 
 	"internal/clinic/practice",

@@ -91,6 +91,21 @@ func newClient(list []Destination, resolver interface {
 	return c, nil
 }
 
+// Allow adds a destination while the program runs, such as the host of a key set that an administrator approved. One that is on
+// the list already stays as it is. It fails as New does.
+func (c *Client) Allow(d Destination) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.list[d.Host]; !ok {
+		c.list[d.Host] = d
+		c.sent[d.Host] = &Count{}
+	}
+	return nil
+}
+
 func (d Destination) check() error {
 	switch {
 	case d.Host == "" || d.Host != strings.ToLower(d.Host) || strings.ContainsAny(d.Host, "/:@* ") && net.ParseIP(d.Host) == nil:
