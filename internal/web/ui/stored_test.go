@@ -148,7 +148,9 @@ func TestFormsRace(t *testing.T) {
 		for i := range answers {
 			n := h.join()
 			n.wait = wait
-			wg.Go(func() { answers[i] = replied(n.do("POST", "/alder/add", h.doctor, url.Values{"once": {"k"}, "a": {"1"}})) })
+			wg.Go(func() {
+				answers[i] = replied(n.do("POST", "/alder/add", h.doctor, url.Values{"once": {"k"}, "a": {"1"}}))
+			})
 		}
 		close(wait)
 		wg.Wait()
