@@ -79,6 +79,9 @@ func (c *demo) Run(ctx context.Context, out *output) error {
 	}
 	defer g.close()
 	h := g.build(out, true, false)
+	if h.control, err = openControl(g, c.Data); err != nil {
+		return err
+	}
 	f, w, sys, err := c.plan(ctx, g, base)
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ type house struct {
 	router   *ui.Router
 	api      *fhirapi.API
 	log      *slog.Logger
-	proxied  bool // requests come from a proxy on this machine
+	control  *control // the socket for commands; nil on PostgreSQL
+	proxied  bool     // requests come from a proxy on this machine
 }
 
 // build stands the clinic and the screens on the ground.

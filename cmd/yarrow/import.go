@@ -197,10 +197,8 @@ type meter struct {
 func newMeter(out *output) *meter {
 	now := clock.System().Now()
 	m := &meter{out: out, every: 5 * time.Second, began: now, last: now}
-	if f, ok := out.errs.(*os.File); ok {
-		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-			m.terminal, m.every = true, 200*time.Millisecond
-		}
+	if out.terminal {
+		m.terminal, m.every = true, 200*time.Millisecond
 	}
 	return m
 }

@@ -54,6 +54,9 @@ type output struct {
 	text io.Writer
 	errs io.Writer
 	log  *slog.Logger
+
+	terminal bool    // errs is a person's screen
+	ground   *ground // of the running server that carries the command out; nil: the command opens the data
 }
 
 // exitError carries a command's own exit code; its message was already printed.
@@ -76,16 +79,35 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := &output{text: os.Stdout, errs: os.Stderr, log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+	if st, err := os.Stderr.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		out.terminal = true
+	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	k.Bind(out)
-	if err := k.Run(); err != nil {
-		var code exitError
-		if errors.As(err, &code) {
-			os.Exit(int(code))
+	os.Exit(out.exit(func() error {
+		exit, served, err := remote(ctx, k, &c, out)
+		if served && err == nil && exit != 0 {
+			return exitError(exit)
 		}
-		out.problem(err)
-		os.Exit(exitFailed)
+		if served || err != nil {
+			return err
+		}
+		return k.Run()
+	}))
+}
+
+// exit runs a command and gives the code that the program ends with; what went wrong is said.
+func (o *output) exit(run func() error) int {
+	err := run()
+	var code exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
 	}
+	o.problem(err)
+	return exitFailed
 }
 
 // problem prints an error as a person should read it: what is wrong, where, and what to do.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,9 @@ type ground struct {
 	audit *audit.Log
 	auth  *auth.Auth
 	store *fhirstore.Store
+	log   *slog.Logger
 
+	shared bool // lent to a command by the running server, which closes it
 	origin string // what people's addresses begin with; "" when nobody is served
 }
 
@@ -74,6 +77,9 @@ type who struct {
 
 // open opens the data and everything that stands on it. The caller closes it.
 func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
+	if out.ground != nil {
+		return out.ground.lent(), nil
+	}
 	ko, err := p.keyOptions()
 	if err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	log := audit.New(d)
-	return &ground{ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}, nil
+	return &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}, nil
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.
@@ -135,7 +141,12 @@ func origins(o string) []string {
 	return []string{o}
 }
 
-func (g *ground) close() error { return g.db.Close() }
+func (g *ground) close() error {
+	if g.shared {
+		return nil
+	}
+	return g.db.Close()
+}
 
 // practiceNamed finds a practice by its slug.
 func (g *ground) practiceNamed(ctx context.Context, slug string) (auth.Practice, error) {

@@ -71,6 +71,11 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 	}
 	h := g.build(out, false, true)
 	h.proxied = c.Proxy
+	if c.Database == "" {
+		if h.control, err = openControl(g, c.Data); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(out.text, "Yarrow serves %d practices at %s\n", len(all), c.URL)
 	return h.run(ctx, l, nil)
 }
@@ -122,6 +127,9 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	})
 	g.Go(func() error { return h.queue.Run(ctx) })
 	g.Go(func() error { return h.tend(ctx) })
+	if h.control != nil {
+		g.Go(func() error { return h.control.run(ctx) })
+	}
 	if extra != nil {
 		g.Go(func() error { return extra(ctx) }) // the listener is open: nobody is turned away meanwhile
 	}

@@ -183,7 +183,8 @@ func TestRolesThatMayTooMuch(t *testing.T) {
 	h.sound()
 }
 
-// TestASecondProcess: a data folder has one process. The second says who has it, and harms nothing.
+// TestASecondProcess: a data folder has one process. A second server says who has it, and harms nothing; so does a command when
+// the server cannot be spoken to.
 func TestASecondProcess(t *testing.T) {
 	h := onSQLite(t).filled()
 	cmd := command(t, append([]string{"serve", "--proxy", "--url", "https://ehr.example.org", "--listen", "127.0.0.1:0"}, h.place()...)...)
@@ -197,11 +198,14 @@ func TestASecondProcess(t *testing.T) {
 	if _, err := io.ReadAtLeast(out, make([]byte, 1000), 10); err != nil { // it serves
 		t.Fatal(err)
 	}
+	h.run("serve", "--proxy", "--url", "https://ehr.example.org", "--listen", "127.0.0.1:0").refused(t, 1, fmt.Sprintf("Another Yarrow (process %d) has the data folder", cmd.Process.Pid), "Stop it first")
+	if err := os.Remove(filepath.Join(h.data, "control.sock")); err != nil {
+		t.Fatal(err)
+	}
 	_, recipient := h.owner()
 	for _, args := range [][]string{
 		{"import", "fhir", "--practice", "willow", "testdata/town"}, {"doctor"}, {"practice", "list"},
 		{"backup", "--out", filepath.Join(t.TempDir(), "b"), "--recipient", recipient},
-		{"serve", "--proxy", "--url", "https://ehr.example.org", "--listen", "127.0.0.1:0"},
 	} {
 		h.run(args...).refused(t, 1, fmt.Sprintf("Another Yarrow (process %d) has the data folder", cmd.Process.Pid), "Stop it first")
 	}
