@@ -239,19 +239,17 @@ func (v *exportVerifier) fault(position, id int64, what string) {
 
 func (v *exportVerifier) line(n int, line []byte, cut bool) {
 	next := v.e.size + 1
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
 	switch {
 	case cut:
 		v.fault(next, 0, "the log ends in the middle of a line")
 	case n == 1:
 		var h exportHead
-		if err := dec.Decode(&h); err != nil || h.Log != ExportFormat || h.Practice != v.practice || h.Key != strings.TrimSpace(v.vkey) {
+		if !readLine(line, &h) || h.Log != ExportFormat || h.Practice != v.practice || h.Key != strings.TrimSpace(v.vkey) {
 			v.fault(0, 0, "the first line is not that of a log signed with this key")
 		}
 	case bytes.HasPrefix(line, []byte(`{"checkpoint":`)):
 		var c exportCheckpoint
-		if err := dec.Decode(&c); err != nil {
+		if !readLine(line, &c) {
 			v.fault(next, 0, "a checkpoint cannot be read")
 			return
 		}
@@ -266,22 +264,26 @@ func (v *exportVerifier) line(n int, line []byte, cut bool) {
 		}
 		v.signed = s.Checkpoint
 	default:
-		v.entry(next, dec, line)
+		v.entry(next, line)
 	}
 }
 
-func (v *exportVerifier) entry(next int64, dec *json.Decoder, line []byte) {
-	var l Line
-	if err := dec.Decode(&l); err != nil {
-		v.fault(next, 0, "the entry cannot be read")
-		return
+// readLine reads a line that is written exactly as Export writes it: not even white space, an escape or the case of a
+// name may differ.
+func readLine(line []byte, into any) bool {
+	if json.Unmarshal(line, into) != nil {
+		return false
 	}
-	// Written as it is read, so that not even white space or an escape can differ.
 	var again bytes.Buffer
 	enc := json.NewEncoder(&again)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(l); err != nil || !bytes.Equal(again.Bytes(), line) {
-		v.fault(next, l.ID, "the line was changed")
+	return enc.Encode(into) == nil && bytes.Equal(again.Bytes(), line)
+}
+
+func (v *exportVerifier) entry(next int64, line []byte) {
+	var l Line
+	if !readLine(line, &l) {
+		v.fault(next, l.ID, "the line was changed and cannot be read")
 		return
 	}
 	if l.Position != next {
