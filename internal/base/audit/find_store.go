@@ -134,8 +134,8 @@ func (g *gatherer) loose() error {
 		return err
 	}
 	g.admit(w.items)
-	for _, id := range w.damaged {
-		g.broken(id)
+	for range w.damaged {
+		g.broken(idAt(g.tx.Now()))
 	}
 	fresh, err := freshOf(g.ctx, g.tx, 1<<31)
 	if err != nil {

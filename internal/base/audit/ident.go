@@ -8,8 +8,10 @@ import (
 )
 
 // An entry's id is its time in microseconds since 2020-01-01 UTC shifted by 12 bits, plus 12 random bits: ordered by
-// time in every process, unique without a counter that writers would have to wait for. Within one process ids only
-// grow, so a clock that stands still or is set back moves the id a little ahead of the entry's time.
+// time in every process, without a counter that writers would have to wait for. Within one process ids only grow, so
+// a clock that stands still or is set back moves the id a little ahead of the entry's time. Two processes that
+// record in the same microsecond take the same id once in 4096 times; nothing may fail for that, so no key of a row
+// that somebody waits for is an entry's id.
 const (
 	idEpochMicro = 1577836800 * 1e6
 	idShift      = 12
@@ -42,4 +44,12 @@ func (s *idents) next(now time.Time, ids []int64) {
 		s.last = µ
 		µ++
 	}
+}
+
+// waitID is the key of a row that waits for its position, for a second or so: 23 bits of milliseconds, which keep
+// rows roughly in their order, and 40 random bits.
+func waitID(now time.Time) int64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return now.UnixMilli()&(1<<23-1)<<40 | int64(binary.LittleEndian.Uint64(b[:])>>24)
 }

@@ -250,3 +250,25 @@ func TestSeenOutlivesItsCaller(t *testing.T) {
 		t.Errorf("%d entries: what was begun for others must be finished", n)
 	}
 }
+
+// Two processes that record in the same microsecond do not get into each other's way. (The clock of this test stands
+// still, so that they always do.)
+func TestTwoProcessesInOneMicrosecond(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		const each, looks = 1000, 12
+		a, b := audit.New(d.DB), audit.New(d.DB)
+		events := make([]audit.Event, each)
+		for range looks {
+			for _, l := range []*audit.Log{a, b} {
+				if err := l.Seen(t.Context(), person(1, 1), events...); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		sequenceAll(t, a, 1)
+		if r := verify(t, b); r.Fault != nil || r.Entries != 2*each*looks {
+			t.Errorf("%+v %+v", r, r.Fault)
+		}
+	})
+}

@@ -50,8 +50,8 @@ func (l *Log) Sequence(ctx context.Context, s db.Scope) (end Checkpoint, more bo
 		end = e.checkpoint()
 		return pack(ctx, tx)
 	})
-	if db.IsUnique(err) { // another process took this position
-		return end, true, nil
+	if db.IsUnique(err) { // another process took this position and does the work
+		return end, false, nil
 	}
 	return end, more, err
 }
@@ -128,6 +128,7 @@ func sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err error) {
 		return false, err
 	}
 	ids, items := w.ids, w.items
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.id, b.id) })
 	practice, k := int64(tx.Practice()), tx.Keys()
 	first := e.size + 1
 	var nodes [][]any

@@ -29,8 +29,9 @@ func (l *Log) write(tx *db.Tx, entries []Entry) {
 	}
 	practice, k := tx.Practice(), tx.Keys()
 	// Without compression there is nothing that can fail.
-	body, _ := sealRecords(k, records, rowAAD(rowWait, int64(practice), ids[0], 0), false)
-	tx.InsertMany(insertWait, [][]any{{int64(practice), ids[0], body}})
+	id := waitID(now)
+	body, _ := sealRecords(k, records, rowAAD(rowWait, int64(practice), id, 0), false)
+	tx.InsertMany(insertWait, [][]any{{int64(practice), id, body}})
 	tx.OnCommit(func() { l.fresh.Store(practice, true) })
 }
 
