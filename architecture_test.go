@@ -29,6 +29,8 @@ var shelves = []string{
 	"internal/standards/ucum",
 	"internal/standards/fhirpath",
 	"internal/standards/fhir",
+	"internal/standards/fhirxml",
+	"internal/standards/fhirpatch",
 	"internal/standards/fhirsearch",
 	"internal/standards/profile",
 	"internal/standards/terminology",

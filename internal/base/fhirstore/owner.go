@@ -2,8 +2,10 @@ package fhirstore
 
 import (
 	"context"
+	"fmt"
 
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
 )
 
 // Owner keeps the rules of a resource type: every write of the type that comes from outside goes through it, on the caller's
@@ -19,6 +21,12 @@ type Moved struct{ Current int64 }
 
 // Error is for the log.
 func (m *Moved) Error() string { return "fhirstore: the resource was changed meanwhile" }
+
+// Conflict is the Issue of a change that was made on an old version; its cause is a *Moved.
+func Conflict(typ string, was, current int64) *fhir.Issue {
+	return fhir.Problem("conflict", fmt.Sprintf("This %s was changed meanwhile: you worked on version %d, the current version is %d.", typ, was, current),
+		fmt.Sprintf("Read version %d, bring your change into it and save again.", current)).Because(&Moved{current})
+}
 
 // Fresh says whether the resource came without an id, so that its id was made by Prepare.
 func (p *Prepared) Fresh() bool { return p.fresh }

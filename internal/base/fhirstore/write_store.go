@@ -2,9 +2,7 @@ package fhirstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strconv"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -290,8 +288,7 @@ func (w *writer) precondition(c *change, cur *stored) error {
 	case cur == nil:
 		return notFound(c.typ)
 	case cur.version != c.ifVersion:
-		return fhir.Problem("conflict", fmt.Sprintf("This %s was changed meanwhile: you worked on version %d, the current version is %d.",
-			c.typ, c.ifVersion, cur.version), "Read version "+strconv.FormatInt(cur.version, 10)+", bring your change into it and save again.").Because(&Moved{cur.version})
+		return Conflict(c.typ, c.ifVersion, cur.version)
 	}
 	return nil
 }

@@ -172,3 +172,34 @@ func TestLifeOfAResource(t *testing.T) {
 		k.must(404, "system", "DELETE", "Patient/never", "")
 	})
 }
+
+func TestPatchAndXML(t *testing.T) {
+	each(t, func(t *testing.T, k *desk) {
+		k.must(201, "system", "PUT", "Patient/ann", ann)
+		r := k.must(200, "system", "PATCH", "Patient/ann", `[{"op":"replace","path":"/birthDate","value":"1971"},{"op":"add","path":"/gender","value":"female"}]`, "Content-Type: application/json-patch+json", `If-Match: W/"1"`)
+		if !strings.Contains(r.body, `"birthDate":"1971"`) || r.header.Get("ETag") != `W/"2"` {
+			t.Errorf("%v %s", r.header, r.body)
+		}
+		r = k.must(412, "system", "PATCH", "Patient/ann", `[]`, "Content-Type: application/json-patch+json", `If-Match: W/"1"`)
+		if r.header.Get("ETag") != `W/"2"` {
+			t.Errorf("%v", r.header)
+		}
+		k.must(422, "system", "PATCH", "Patient/ann", `[{"op":"replace","path":"/id","value":"bob"}]`, "Content-Type: application/json-patch+json")
+		k.must(400, "system", "PATCH", "Patient/ann", `[{"op":"add","path":"/nome","value":"bob"}]`, "Content-Type: application/json-patch+json")
+		k.must(200, "system", "PATCH", "Patient?birthdate=1971", `{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":"delete"},{"name":"path","valueString":"Patient.gender"}]}]}`)
+		k.must(404, "system", "PATCH", "Patient?birthdate=1931", `[]`, "Content-Type: application/json-patch+json")
+		k.must(415, "system", "PATCH", "Patient/ann", `[]`, "Content-Type: text/plain")
+		r = k.must(200, "system", "GET", "Patient/ann", "", "Accept: application/fhir+xml")
+		if !strings.Contains(r.body, `<birthDate value="1971"/></Patient>`) || r.header.Get("Content-Type") != "application/fhir+xml; charset=utf-8" {
+			t.Errorf("%v %s", r.header, r.body)
+		}
+		r = k.must(200, "system", "PUT", "Patient/ann?_format=json", strings.Replace(r.body, "1971", "1972", 1), "Content-Type: application/fhir+xml")
+		if !strings.Contains(r.body, `"birthDate":"1972"`) {
+			t.Errorf("%s", r.body)
+		}
+		r = k.must(400, "system", "POST", "Patient", `<!DOCTYPE x [<!ENTITY e "x">]><Patient xmlns="http://hl7.org/fhir"/>`, "Content-Type: application/fhir+xml", "Accept: application/fhir+xml")
+		if !strings.HasPrefix(r.body, `<?xml version="1.0"`) || !strings.Contains(r.body, "DOCTYPE") {
+			t.Errorf("%s", r.body)
+		}
+	})
+}

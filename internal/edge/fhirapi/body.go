@@ -87,9 +87,9 @@ func (x *exchange) bodyType(c *Call, search bool) error {
 
 func reads(method string) string {
 	if method == http.MethodPatch {
-		return "Send application/json-patch+json, or a Parameters resource as application/fhir+json."
+		return "Send application/json-patch+json, or a Parameters resource as application/fhir+json or application/fhir+xml."
 	}
-	return "Send application/fhir+json (FHIR version 4.0)."
+	return "Send application/fhir+json or application/fhir+xml (FHIR version 4.0)."
 }
 
 const jsonPatch = "application/json-patch+json"

@@ -11,6 +11,7 @@ import (
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirxml"
 )
 
 // format is how a resource is written.
@@ -32,6 +33,7 @@ func (f format) media() string {
 // formats names the media types of each format, as _format and as headers write them.
 var formats = map[string]format{
 	"json": formatJSON, "application/fhir+json": formatJSON, "application/json": formatJSON, "text/json": formatJSON, "application/json+fhir": formatJSON,
+	"xml": formatXML, "application/fhir+xml": formatXML, "application/xml": formatXML, "text/xml": formatXML, "application/xml+fhir": formatXML,
 }
 
 // queryOf reads parameters after a question mark.
@@ -79,7 +81,7 @@ func (x *exchange) negotiate() error {
 	return nil
 }
 
-const writes = "Ask for application/fhir+json (FHIR version 4.0)."
+const writes = "Ask for application/fhir+json or application/fhir+xml (FHIR version 4.0)."
 
 // mediaFormat reads one media type. Its fhirVersion, when given, must be R4's.
 func mediaFormat(s string) (format, bool) {
@@ -131,6 +133,9 @@ func accepted(accept string) (format, bool) {
 
 // decode reads a resource.
 func decode(body []byte, f format) (*fhirjson.Node, error) {
+	if f == formatXML {
+		return fhirxml.Decode(body, fhirxml.Limits{Bytes: len(body)})
+	}
 	n, err := fhirjson.Parse(body, fhirjson.Limits{Bytes: len(body)})
 	if err != nil {
 		return nil, fhir.SyntaxIssue(err)
@@ -143,7 +148,22 @@ func decode(body []byte, f format) (*fhirjson.Node, error) {
 
 // encode writes a resource in the form of the answer. Stored JSON goes out as it is.
 func (x *exchange) encode(resource []byte) ([]byte, error) {
-	if x.pretty {
+	switch {
+	case x.out == formatXML:
+		n, err := fhirjson.Parse(resource, fhirjson.Limits{Bytes: len(resource), Depth: 128})
+		if err != nil {
+			return nil, err
+		}
+		write := fhirxml.Encode
+		if x.pretty {
+			write = fhirxml.EncodeIndent
+		}
+		out, err := write(n)
+		if err != nil {
+			return nil, withStatus(http.StatusNotAcceptable, fhir.Problem("not-supported", "This resource cannot be written as XML.", "Ask for application/fhir+json.").Because(err))
+		}
+		return out, nil
+	case x.pretty:
 		var b bytes.Buffer
 		if err := json.Indent(&b, resource, "", "  "); err != nil {
 			return nil, err

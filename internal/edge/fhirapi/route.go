@@ -46,11 +46,11 @@ func (a *API) acts(t target) map[string]act {
 	case systemSearch:
 		return map[string]act{"POST": a.searchAll}
 	case resourceType:
-		return map[string]act{"GET": a.search, "POST": a.create, "PUT": a.updateWhere, "DELETE": a.deleteWhere}
+		return map[string]act{"GET": a.search, "POST": a.create, "PUT": a.updateWhere, "PATCH": a.patchWhere, "DELETE": a.deleteWhere}
 	case typeSearch, compartmentFind:
 		return map[string]act{"POST": a.search}
 	case instance:
-		return map[string]act{"GET": a.readOne, "PUT": a.update, "DELETE": a.remove}
+		return map[string]act{"GET": a.readOne, "PUT": a.update, "PATCH": a.patch, "DELETE": a.remove}
 	case version:
 		return map[string]act{"GET": a.readVersion}
 	case history, typeHistory, systemHistory:

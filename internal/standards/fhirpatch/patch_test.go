@@ -1,0 +1,275 @@
+package fhirpatch
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yarrow.health/internal/standards/corpustest"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirxml"
+)
+
+func parse(t testing.TB, s string) *fhirjson.Node {
+	t.Helper()
+	n, err := fhirjson.Parse([]byte(s), fhirjson.Limits{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s)
+	}
+	return n
+}
+
+func TestJSONPatch(t *testing.T) {
+	for name, c := range map[string]struct{ doc, patch, want, err string }{
+		"replace keeps other texts": {`{"a":1.50,"b":"x"}`, `[{"op":"replace","path":"/b","value":"y"}]`, `{"a":1.50,"b":"y"}`, ""},
+		"value keeps its text":      {`{"a":1}`, `[{"op":"add","path":"/a","value":2.00}]`, `{"a":2.00}`, ""},
+		"test by value of numbers":  {`{"a":1.50}`, `[{"op":"test","path":"/a","value":15e-1}]`, `{"a":1.50}`, ""},
+		"test fails":                {`{"a":1}`, `[{"op":"test","path":"/a","value":2}]`, "", "another one"},
+		"add into array":            {`{"a":[1,2]}`, `[{"op":"add","path":"/a/1","value":9}]`, `{"a":[1,9,2]}`, ""},
+		"add at end":                {`{"a":[1]}`, `[{"op":"add","path":"/a/-","value":2}]`, `{"a":[1,2]}`, ""},
+		"beyond the end":            {`{"a":[1]}`, `[{"op":"add","path":"/a/2","value":2}]`, "", "does not have"},
+		"index with a zero":         {`{"a":[1,2]}`, `[{"op":"remove","path":"/a/01"}]`, "", "does not have"},
+		"remove":                    {`{"a":[1,2],"b":1}`, `[{"op":"remove","path":"/a/0"},{"op":"remove","path":"/b"}]`, `{"a":[2]}`, ""},
+		"remove what is not there":  {`{}`, `[{"op":"remove","path":"/a"}]`, "", "does not have"},
+		"move":                      {`{"a":{"b":1},"c":{}}`, `[{"op":"move","from":"/a/b","path":"/c/d"}]`, `{"a":{},"c":{"d":1}}`, ""},
+		"move into itself":          {`{"a":{"b":1}}`, `[{"op":"move","from":"/a","path":"/a/b"}]`, "", "into itself"},
+		"copy":                      {`{"a":{"b":1}}`, `[{"op":"copy","from":"/a","path":"/c"},{"op":"replace","path":"/c/b","value":2}]`, `{"a":{"b":1},"c":{"b":2}}`, ""},
+		"escapes":                   {`{"a/b":{"~":1}}`, `[{"op":"replace","path":"/a~1b/~0","value":2}]`, `{"a/b":{"~":2}}`, ""},
+		"bad escape":                {`{}`, `[{"op":"add","path":"/~2","value":1}]`, "", "JSON Pointer"},
+		"no slash":                  {`{}`, `[{"op":"add","path":"a","value":1}]`, "", "JSON Pointer"},
+		"no path":                   {`{}`, `[{"op":"add","value":1}]`, "", "no path"},
+		"no value":                  {`{}`, `[{"op":"add","path":"/a"}]`, "", "no value"},
+		"null is a value":           {`{}`, `[{"op":"add","path":"/a","value":null}]`, `{"a":null}`, ""},
+		"unknown":                   {`{}`, `[{"op":"spam","path":"/a"}]`, "", "does not exist"},
+		"not an array":              {`{}`, `{"op":"add"}`, "", "array of operations"},
+		"half of it fails":          {`{"a":1}`, `[{"op":"remove","path":"/a"},{"op":"remove","path":"/b"}]`, "", "does not have"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := parse(t, c.doc)
+			got, err := JSON(doc, parse(t, c.patch))
+			check(t, got, err, c.want, c.err)
+			if doc.String() != parse(t, c.doc).String() {
+				t.Errorf("the document was changed: %s", doc)
+			}
+		})
+	}
+}
+
+func check(t *testing.T, got *fhirjson.Node, err error, want, wantErr string) {
+	t.Helper()
+	if wantErr != "" {
+		var i *fhir.Issue
+		if !errors.As(err, &i) || !strings.Contains(i.Text, wantErr) || i.Fix == "" || i.Path == "" && i.Code == "processing" {
+			t.Errorf("error %v, not about %q; result %s", err, wantErr, got)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !fhirjson.Equal(got, parse(t, want)) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func op(kind, path, rest string) string {
+	if rest != "" {
+		rest = "," + rest
+	}
+	return `{"name":"operation","part":[{"name":"type","valueCode":"` + kind + `"},{"name":"path","valueString":"` + path + `"}` + rest + `]}`
+}
+
+func TestFHIRPathPatch(t *testing.T) {
+	const patient = `{"resourceType":"Patient","name":[{"family":"A","given":["x","y",null],"_given":[null,null,{"id":"g"}]}],"birthDate":"1970","_birthDate":{"id":"b"}}`
+	for name, c := range map[string]struct{ doc, ops, want, err string }{
+		"delete takes what stands beside":    {patient, op("delete", "Patient.birthDate", ""), `{"resourceType":"Patient","name":[{"family":"A","given":["x","y",null],"_given":[null,null,{"id":"g"}]}]}`, ""},
+		"delete in a list of primitives":     {patient, op("delete", "Patient.name[0].given[1]", ""), `{"resourceType":"Patient","name":[{"family":"A","given":["x",null],"_given":[null,{"id":"g"}]}],"birthDate":"1970","_birthDate":{"id":"b"}}`, ""},
+		"move keeps both lists together":     {patient, op("move", "Patient.name[0].given", `{"name":"source","valueInteger":2},{"name":"destination","valueInteger":0}`), `{"resourceType":"Patient","name":[{"family":"A","given":[null,"x","y"],"_given":[{"id":"g"},null,null]}],"birthDate":"1970","_birthDate":{"id":"b"}}`, ""},
+		"insert keeps both lists together":   {patient, op("insert", "Patient.name[0].given", `{"name":"index","valueInteger":0},{"name":"value","valueString":"z"}`), `{"resourceType":"Patient","name":[{"family":"A","given":["z","x","y",null],"_given":[null,null,null,{"id":"g"}]}],"birthDate":"1970","_birthDate":{"id":"b"}}`, ""},
+		"delete what is not there":           {`{"resourceType":"Patient"}`, op("delete", "Patient.birthDate", ""), `{"resourceType":"Patient"}`, ""},
+		"replace a choice by another type":   {`{"resourceType":"Observation","valueString":"x"}`, op("replace", "Observation.value", `{"name":"value","valueQuantity":{"value":1.0}}`), `{"resourceType":"Observation","valueQuantity":{"value":1.0}}`, ""},
+		"add a choice":                       {`{"resourceType":"Observation"}`, op("add", "Observation", `{"name":"name","valueString":"value"},{"name":"value","valueQuantity":{"value":1.50}}`), `{"resourceType":"Observation","valueQuantity":{"value":1.50}}`, ""},
+		"add what is there":                  {patient, op("add", "Patient", `{"name":"name","valueString":"birthDate"},{"name":"value","valueDate":"1980"}`), "", "already"},
+		"add what does not exist":            {patient, op("add", "Patient", `{"name":"name","valueString":"nome"},{"name":"value","valueDate":"1980"}`), "", "no element"},
+		"replace nothing":                    {`{"resourceType":"Patient"}`, op("replace", "Patient.birthDate", `{"name":"value","valueDate":"1980"}`), "", "leads to nothing"},
+		"more than one":                      {patient, op("delete", "Patient.name.given", ""), "", "more than one"},
+		"computed":                           {patient, op("delete", "Patient.name.count()", ""), "", "computed"},
+		"the resource":                       {patient, op("delete", "Patient", ""), "", "resource itself"},
+		"not a path":                         {patient, op("delete", "Patient..name", ""), "", "not FHIRPath"},
+		"no such operation":                  {patient, op("upsert", "Patient.name", ""), "", "does not exist"},
+		"lacks a part":                       {patient, op("move", "Patient.name", ""), "", "no part named"},
+		"outside":                            {patient, op("move", "Patient.name", `{"name":"source","valueInteger":0},{"name":"destination","valueInteger":1}`), "", "outside"},
+		"with where":                         {patient, op("replace", "Patient.name.where(family = 'A').family", `{"name":"value","valueString":"B"}`), strings.Replace(patient, `"A"`, `"B"`, 1), ""},
+		"nested parts with a repeating part": {`{"resourceType":"Patient"}`, op("add", "Patient", `{"name":"name","valueString":"contact"},{"name":"value","part":[{"name":"telecom","valueContactPoint":{"value":"1"}},{"name":"gender","valueCode":"male"}]}`), `{"resourceType":"Patient","contact":[{"telecom":[{"value":"1"}],"gender":"male"}]}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := FHIRPath(parse(t, c.doc), parse(t, `{"resourceType":"Parameters","parameter":[`+c.ops+`]}`))
+			check(t, got, err, c.want, c.err)
+		})
+	}
+}
+
+// TestOfficialFHIRPathPatches runs the cases of HL7, which are written in XML.
+func TestOfficialFHIRPathPatches(t *testing.T) {
+	dir := corpustest.Folder(t, "fhir-r4")
+	if dir == "" {
+		return
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "test-cases/r4/patch/fhir-patch-tests.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type inner struct {
+		XML string `xml:",innerxml"`
+	}
+	var suite struct {
+		Cases []struct {
+			Name   string `xml:"name,attr"`
+			Input  inner  `xml:"input"`
+			Diff   inner  `xml:"diff"`
+			Output *inner `xml:"output"`
+			Error  *inner `xml:"error"`
+		} `xml:"case"`
+	}
+	if err := xml.Unmarshal(raw, &suite); err != nil {
+		t.Fatal(err)
+	}
+	if len(suite.Cases) < 30 {
+		t.Fatalf("%d cases", len(suite.Cases))
+	}
+	read := func(t *testing.T, s string) *fhirjson.Node {
+		n, err := fhirxml.Decode([]byte(s), fhirxml.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, c := range suite.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			got, err := FHIRPath(read(t, c.Input.XML), read(t, c.Diff.XML))
+			if c.Error != nil {
+				if err == nil {
+					t.Errorf("no error; %s", got)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := read(t, c.Output.XML)
+			if div := want.At("text", "div"); div != nil { // the same characters, some of them written as entities
+				*div = fhirjson.NewString(strings.NewReplacer("&quot;", `"`, "\r", "").Replace(div.Text()))
+			}
+			if !fhirjson.Equal(got, want) {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// TestOfficialJSONPatches runs the cases of RFC 6902's appendix as HL7 carries them.
+func TestOfficialJSONPatches(t *testing.T) {
+	dir := corpustest.Folder(t, "fhir-r4")
+	if dir == "" {
+		return
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "test-cases/r4/patch/json-patch-tests.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Comment              string
+		Doc, Patch, Expected json.RawMessage
+		Error                string
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.Comment, func(t *testing.T) {
+			got, err := JSON(parse(t, string(c.Doc)), parse(t, string(c.Patch)))
+			switch {
+			case c.Error != "" && err == nil:
+				t.Errorf("no error; %s", got)
+			case c.Error == "" && err != nil:
+				t.Error(err)
+			case c.Error == "" && len(c.Expected) > 0 && !fhirjson.Equal(got, parse(t, string(c.Expected))):
+				t.Errorf("got %s, want %s", got, c.Expected)
+			}
+		})
+	}
+}
+
+func TestCopiesOfCopiesEnd(t *testing.T) {
+	ops := make([]string, 60)
+	for i := range ops {
+		ops[i] = `{"op":"copy","from":"","path":"/a"}`
+	}
+	doc := `{"a":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `,"b":[1,2,3]}`
+	if _, err := JSON(parse(t, doc), parse(t, "["+strings.Join(ops, ",")+"]")); err != nil && !strings.Contains(err.Error(), "can hold") {
+		t.Error(err)
+	}
+	doubling := `[{"op":"add","path":"/x","value":[1]}` + strings.Repeat(`,{"op":"copy","from":"/x","path":"/x/0"}`, 60) + `]`
+	if _, err := JSON(parse(t, doc), parse(t, doubling)); err == nil {
+		t.Error("2 to the 60th nodes were made")
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add(`{"a":[1,{"b":2}]}`, `[{"op":"move","from":"/a/1","path":"/c"},{"op":"test","path":"/c/b","value":2.0}]`)
+	f.Fuzz(func(t *testing.T, doc, patch string) {
+		d, err := fhirjson.Parse([]byte(doc), fhirjson.Limits{Bytes: 1 << 16})
+		if err != nil {
+			return
+		}
+		p, err := fhirjson.Parse([]byte(patch), fhirjson.Limits{Bytes: 1 << 16})
+		if err != nil {
+			return
+		}
+		before := d.String()
+		got, err := JSON(d, p)
+		if d.String() != before {
+			t.Fatal("the document was changed")
+		}
+		if err == nil {
+			if _, err := fhirjson.Parse(got.AppendJSON(nil), fhirjson.Limits{Bytes: 1 << 30, Depth: 1 << 20}); err != nil && !strings.Contains(err.Error(), "twice") {
+				t.Fatalf("%v\n%s", err, got)
+			}
+		}
+	})
+}
+
+func FuzzFHIRPath(f *testing.F) {
+	f.Add(`{"resourceType":"Patient","name":[{"given":["a"]}]}`, "Patient.name[0].given", "insert", "given", 0)
+	f.Add(`{"resourceType":"Patient","birthDate":"1970"}`, "Patient.birthDate", "delete", "", 0)
+	f.Fuzz(func(t *testing.T, doc, path, kind, name string, i int) {
+		d, err := fhirjson.Parse([]byte(doc), fhirjson.Limits{Bytes: 1 << 14})
+		if err != nil || d.Kind() != fhirjson.Object {
+			return
+		}
+		q, _ := json.Marshal(path)
+		k, _ := json.Marshal(kind)
+		nm, _ := json.Marshal(name)
+		n, _ := json.Marshal(i)
+		p, err := fhirjson.Parse([]byte(`{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":`+string(k)+`},{"name":"path","valueString":`+string(q)+
+			`},{"name":"name","valueString":`+string(nm)+`},{"name":"index","valueInteger":`+string(n)+`},{"name":"source","valueInteger":`+string(n)+`},{"name":"destination","valueInteger":0},{"name":"value","valueString":"v"}]}]}`), fhirjson.Limits{})
+		if err != nil {
+			return
+		}
+		before := d.String()
+		if _, err := FHIRPath(d, p); err != nil {
+			var issue *fhir.Issue
+			if !errors.As(err, &issue) {
+				t.Fatalf("%T", err)
+			}
+		}
+		if d.String() != before {
+			t.Fatal("the document was changed")
+		}
+	})
+}
