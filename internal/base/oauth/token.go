@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -224,10 +225,13 @@ func (s *Server) refresh(ctx context.Context, p auth.Practice, c *Client, f url.
 	scopes := granted
 	if f.Get("scope") != "" {
 		asked, unknown := ParseScopes(f.Get("scope"))
-		if len(unknown) > 0 || len(Limit(asked, granted)) != len(asked) || len(asked) == 0 {
+		more := slices.ContainsFunc(asked, func(a Scope) bool {
+			return !slices.ContainsFunc(granted, func(g Scope) bool { return g.Covers(a) })
+		})
+		if len(unknown) > 0 || more || len(asked) == 0 {
 			return nil, &oauthError{http.StatusBadRequest, "invalid_scope", "a refreshed token has the scopes that were granted, or fewer"}
 		}
-		scopes = Limit(asked, granted)
+		scopes = asked
 	}
 	if _, ok, err = s.stands(ctx, p, &g); err != nil || !ok {
 		return nil, firstError(err, invalidGrant())
