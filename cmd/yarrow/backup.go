@@ -21,7 +21,7 @@ type backupWrite struct {
 	place
 	sealTo
 	Out      string `required:"" help:"The new file." placeholder:"FILE"`
-	Practice string `help:"This practice alone, without the sign-ins of its people." placeholder:"SLUG"`
+	Practice string `help:"This practice alone, with its people and how they sign in." placeholder:"SLUG"`
 	JSON     bool   `name:"json" help:"Print the report as JSON."`
 }
 
@@ -43,6 +43,9 @@ func (c *backupWrite) Run(ctx context.Context, out *output) error {
 			return fmt.Sprintf("practice %d, %s: %s rows", p, table, grouped(rows))
 		})
 	}}
+	o.Members = func(ctx context.Context, p db.PracticeID) ([]byte, error) {
+		return g.auth.Members(ctx, auth.SystemScope(p, "backup"))
+	}
 	if c.Practice != "" {
 		p, err := g.practiceNamed(ctx, c.Practice)
 		if err != nil {
@@ -114,6 +117,15 @@ type backupJSON struct {
 	Bytes   int64       `json:"bytes,omitempty"`
 	Rows    int64       `json:"rows"`
 	Stores  []storeJSON `json:"stores"`
+
+	People []joinedJSON `json:"people,omitempty"` // who came along with a restored practice
+}
+
+type joinedJSON struct {
+	Login    string `json:"login"`
+	Name     string `json:"name"`
+	Known    bool   `json:"known"`    // there was such a login; its credentials stay
+	Disabled bool   `json:"disabled"` // until somebody has made sure that it is the same person
 }
 
 type storeJSON struct {

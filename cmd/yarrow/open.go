@@ -36,7 +36,7 @@ type ground struct {
 	store *fhirstore.Store
 	log   *slog.Logger
 
-	shared bool // lent to a command by the running server, which closes it
+	shared bool   // lent to a command by the running server, which closes it
 	origin string // what people's addresses begin with; "" when nobody is served
 }
 

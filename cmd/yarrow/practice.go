@@ -56,9 +56,10 @@ func (c *practiceList) Run(ctx context.Context, out *output) error {
 }
 
 type user struct {
-	Add   userAdd   `cmd:"" help:"Add a person to a practice's staff."`
-	List  userList  `cmd:"" help:"List the staff of a practice."`
-	Reset userReset `cmd:"" help:"Take away a person's password and second factors and print an invitation."`
+	Add    userAdd    `cmd:"" help:"Add a person to a practice's staff."`
+	List   userList   `cmd:"" help:"List the staff of a practice."`
+	Enable userEnable `cmd:"" help:"Let a disabled member work again."`
+	Reset  userReset  `cmd:"" help:"Take away a person's password and second factors and print an invitation."`
 }
 
 type userAdd struct {

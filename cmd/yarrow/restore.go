@@ -8,6 +8,7 @@ import (
 
 	"filippo.io/age"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/backup"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -18,7 +19,7 @@ type restore struct {
 	openWith
 	In       string `required:"" help:"The backup." placeholder:"FILE"`
 	Practice int64  `help:"Number of the one practice to restore; without it everything is restored, sign-ins included." placeholder:"NUMBER"`
-	Slug     string `help:"With --practice, where this installation does not list it yet: its name in addresses." placeholder:"SLUG"`
+	Slug     string `help:"With --practice, where this installation does not list it yet: another name in addresses than it had." placeholder:"SLUG"`
 	Name     string `help:"With --slug: its name for people."`
 	JSON     bool   `name:"json" help:"Print what was restored as JSON."`
 }
@@ -41,7 +42,7 @@ func (c *restore) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.fill(ctx, g, f, ids)
+	r, people, err := c.fill(ctx, g, f, ids)
 	if e := g.close(); err == nil {
 		err = e
 	}
@@ -52,27 +53,62 @@ func (c *restore) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	if c.JSON {
-		return out.json(reportJSON(r))
+		j := reportJSON(r)
+		for _, p := range people {
+			j.People = append(j.People, joinedJSON{p.Login, p.Display, p.Known, p.Disabled})
+		}
+		return out.json(j)
 	}
 	fmt.Fprintf(out.text, "Restored %s rows of the backup of %s, read back and compared:\n", grouped(r.Rows()), r.Created.Format("2006-01-02 15:04:05 UTC"))
 	printStores(out, r)
+	printPeople(out, people)
 	return nil
 }
 
+// printPeople says who can sign in again, and with what.
+func printPeople(out *output, people []auth.Joined) {
+	if len(people) == 0 {
+		return
+	}
+	fmt.Fprintf(out.text, "%s came along and sign in as before; recovery codes do not come along and are made anew under Account.\n", counted(int64(len(people)), "person", "people"))
+	for _, p := range people {
+		switch {
+		case p.Disabled:
+			fmt.Fprintf(out.text, "    %s (%s): there is such a login here already. The membership is disabled until you have made sure that it is the same person: `yarrow user enable --practice … %s`.\n", p.Login, p.Display, p.Login)
+		case p.Known:
+			fmt.Fprintf(out.text, "    %s (%s): has this account here already, and keeps its password and second factors.\n", p.Login, p.Display)
+		}
+	}
+}
+
 // fill restores, and lists a practice that came alone.
-func (c *restore) fill(ctx context.Context, g *ground, f *os.File, ids []age.Identity) (backup.Report, error) {
+func (c *restore) fill(ctx context.Context, g *ground, f *os.File, ids []age.Identity) (backup.Report, []auth.Joined, error) {
 	r, err := backup.Restore(ctx, f, backup.RestoreOptions{DB: g.db, Keys: g.ring, Scope: systemScope, Practice: db.PracticeID(c.Practice), Who: ids})
 	if err != nil || c.Practice == 0 {
-		return r, err
+		return r, nil, err
 	}
-	if c.Slug != "" {
-		return r, g.auth.AdoptPractice(ctx, db.PracticeID(c.Practice), c.Slug, c.Name)
+	p := db.PracticeID(c.Practice)
+	if _, err := g.auth.PracticeByID(ctx, p); err == nil { // its people are here
+		return r, nil, nil
 	}
-	if _, err := g.auth.PracticeByID(ctx, db.PracticeID(c.Practice)); err != nil {
-		return r, fhir.Problem("required", fmt.Sprintf("Practice %d is not listed in this installation.", c.Practice),
-			"Give --slug and --name as well, under which it is listed from now on.").Because(err)
+	if members := r.Stores[0].Members; members != nil {
+		people, err := g.auth.Adopt(ctx, p, members, c.Slug, c.Name)
+		if err != nil {
+			return r, nil, err
+		}
+		numbers := map[int64]int64{}
+		for _, j := range people {
+			if j.ID != j.Was {
+				numbers[j.Was] = j.ID
+			}
+		}
+		return r, people, backup.Renumber(ctx, g.db, systemScope(p), numbers)
 	}
-	return r, nil
+	if c.Slug == "" {
+		return r, nil, fhir.Problem("required", fmt.Sprintf("Practice %d is not listed in this installation, and the backup does not say what it is called.", c.Practice),
+			"Give --slug and --name as well, under which it is listed from now on.")
+	}
+	return r, nil, g.auth.AdoptPractice(ctx, p, c.Slug, c.Name)
 }
 
 // sweep empties a data folder that held nothing before a restore that failed.

@@ -56,6 +56,45 @@ func (c *userList) Run(ctx context.Context, out *output) error {
 	return nil
 }
 
+type userEnable struct {
+	place
+	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
+	Login    string `arg:"" help:"What the person signs in with."`
+}
+
+func (c *userEnable) Run(ctx context.Context, out *output) error {
+	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
+		err := g.auth.Enable(ctx, sys, u.ID)
+		if err == nil {
+			fmt.Fprintf(out.text, "%s (%s) can work in %s.\n", u.Display, u.Login, c.Practice)
+		}
+		return err
+	})
+}
+
+// person finds somebody of a practice by their login.
+func (p place) person(ctx context.Context, out *output, slug, login string, do func(g *ground, sys auth.System, u auth.User) error) error {
+	g, err := p.openExisting(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	in, err := g.practiceNamed(ctx, slug)
+	if err != nil {
+		return err
+	}
+	sys := auth.SystemScope(in.ID, "yarrow user")
+	all, err := g.auth.Users(ctx, sys)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(u auth.User) bool { return strings.EqualFold(u.Login, login) })
+	if i < 0 {
+		return fhir.Problem("not-found", fmt.Sprintf("Nobody in %s signs in as %q.", slug, login), "List the staff with `yarrow user list`.")
+	}
+	return do(g, sys, all[i])
+}
+
 type userReset struct {
 	place
 	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
@@ -63,30 +102,13 @@ type userReset struct {
 }
 
 func (c *userReset) Run(ctx context.Context, out *output) error {
-	g, err := c.openExisting(ctx, out)
-	if err != nil {
+	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
+		invite, err := g.auth.ResetCredentials(ctx, sys, u.ID)
+		if err == nil {
+			fmt.Fprintf(out.text, "Everything %s signed in with is void. Invitation, to be used once to set a password: %s\n", u.Display, invite)
+		}
 		return err
-	}
-	defer g.close()
-	p, err := g.practiceNamed(ctx, c.Practice)
-	if err != nil {
-		return err
-	}
-	sys := auth.SystemScope(p.ID, "yarrow user reset")
-	all, err := g.auth.Users(ctx, sys)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(all, func(u auth.User) bool { return strings.EqualFold(u.Login, c.Login) })
-	if i < 0 {
-		return fhir.Problem("not-found", fmt.Sprintf("Nobody in %s signs in as %q.", c.Practice, c.Login), "List the staff with `yarrow user list`.")
-	}
-	invite, err := g.auth.ResetCredentials(ctx, sys, all[i].ID)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out.text, "Everything %s signed in with is void. Invitation, to be used once to set a password: %s\n", all[i].Display, invite)
-	return nil
+	})
 }
 
 type practiceSuspend struct {

@@ -2,9 +2,11 @@ package scenario_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -55,6 +57,8 @@ func TestOnePracticeMoves(t *testing.T) {
 	each(t, func(t *testing.T, h *home) {
 		h.must("practice", "add", "elm", "Elm Avenue")
 		h.filled() // number 2
+		h.must("user", "add", "--practice", "willow", "--login", "ada", "--name", "Ada Fern", "--role", "clinician")
+		h.must("user", "add", "--practice", "willow", "--login", "bea", "--name", "Bea Moss", "--role", "frontdesk")
 		identity, recipient := h.owner()
 		file, copied := h.backup(recipient, "--practice", "willow")
 		if len(copied.Stores) != 1 || copied.Stores[0].Practice != 2 {
@@ -64,9 +68,31 @@ func TestOnePracticeMoves(t *testing.T) {
 		h.must("keys", "export", "--out", keyFile, "--recipient", recipient, "--practice", "2")
 		into := h.another()
 		into.must("keys", "import", "--in", keyFile, "--identity", identity)
+		into.must("practice", "add", "yew", "Yew Street")
+		into.must("user", "add", "--practice", "yew", "--login", "ADA", "--name", "Ada Other", "--role", "nurse")
 		into.run("restore", "--in", file, "--identity", identity, "--practice", "1").refused(t, 1, "does not hold practice 1")
-		into.must("restore", "--in", file, "--identity", identity, "--practice", "2", "--slug", "willow", "--name", "Willow Street Clinic")
-		if f := into.sound(); f.Practice != "willow" || f.Number != 2 || f.Resources != 11 {
+		if s := into.must("restore", "--in", file, "--identity", identity, "--practice", "2"); !strings.Contains(s.out, "2 people came along") || !strings.Contains(s.out, "ada (Ada Fern): there is such a login") || strings.Contains(s.out, "bea") {
+			t.Errorf("the report of the restore: %s", s.out)
+		}
+		members := func(h *home) map[string]string {
+			out := map[string]string{}
+			for _, p := range decode[[]struct {
+				Login, Name string
+				Roles       []string
+				Active      bool
+			}](t, h.must("user", "list", "--practice", "willow", "--json")) {
+				out[p.Login] = fmt.Sprint(p.Name, p.Roles, p.Active)
+			}
+			return out
+		}
+		if m := members(into); len(m) != 2 || m["ADA"] != "Ada Other[clinician] false" || m["bea"] != "Bea Moss[frontdesk] true" {
+			t.Errorf("the people after the move: %v", m)
+		}
+		into.must("user", "enable", "--practice", "willow", "ada")
+		if m := members(into); m["ADA"] != "Ada Other[clinician] true" {
+			t.Errorf("enabled: %v", m)
+		}
+		if f := into.sound("--practice", "willow"); f.Practice != "willow" || f.Number != 2 || f.Resources != 11 {
 			t.Errorf("%+v", f)
 		}
 		_, again := into.backup(recipient, "--practice", "willow")

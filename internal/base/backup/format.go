@@ -43,8 +43,9 @@ type header struct {
 
 type store struct {
 	Practice int64   `json:"practice"`
-	Schema   []int64 `json:"schema"`   // applied migrations
-	KeyCheck []byte  `json:"keyCheck"` // tells whether a key store has the keys of these rows
+	Schema   []int64 `json:"schema"`            // applied migrations
+	KeyCheck []byte  `json:"keyCheck"`          // tells whether a key store has the keys of these rows
+	Members  []byte  `json:"members,omitempty"` // memberships and logins of the practice's people, sealed under its key
 }
 
 type table struct {

@@ -92,8 +92,13 @@ func (o RestoreOptions) restoreStore(ctx context.Context, s store, body bodyFunc
 			return fhir.Problem("security", fmt.Sprintf("The keys of practice %d in this key store are not those of the backup.", id),
 				"Use the key store, or import the key export, that belongs to this backup.")
 		}
-		wrote, err = load(ctx, tx, s, body)
-		return err
+		if wrote, err = load(ctx, tx, s, body); err != nil || len(s.Members) == 0 {
+			return err
+		}
+		if wrote.Members, err = tx.Keys().Open(nil, s.Members, membersPlace(id)); err != nil {
+			return damaged("its memberships do not open with the practice's key", err)
+		}
+		return nil
 	})
 	if err != nil {
 		return StoreReport{}, err

@@ -27,6 +27,8 @@ type Options struct {
 	To         []age.Recipient
 	Passphrase string
 	Progress   func(practice db.PracticeID, table string, rows int64) // may be nil
+	// Members gives what goes with a practice although it is kept elsewhere: its people and how they sign in. It may be nil.
+	Members func(ctx context.Context, p db.PracticeID) ([]byte, error)
 }
 
 // Report says what a backup holds.
@@ -40,6 +42,7 @@ type Report struct {
 type StoreReport struct {
 	Practice db.PracticeID
 	Tables   []TableReport
+	Members  []byte // what Options.Members gave; only from Restore
 }
 
 // TableReport gives the rows of a table and their SHA-256 in the order of the primary key.
@@ -194,8 +197,15 @@ func writeFrames(ctx context.Context, f frameWriter, o Options) (Report, error) 
 		return r, err
 	}
 	for _, p := range stores {
+		var members []byte
+		if o.Members != nil && p != db.System {
+			var err error
+			if members, err = o.Members(ctx, p); err != nil {
+				return r, err
+			}
+		}
 		err := o.DB.View(ctx, o.Scope(p), func(tx *db.Tx) error {
-			s, err := o.store(ctx, f, tx)
+			s, err := o.store(ctx, f, tx, members)
 			r.Stores = append(r.Stores, s)
 			return err
 		})
@@ -206,7 +216,10 @@ func writeFrames(ctx context.Context, f frameWriter, o Options) (Report, error) 
 	return r, f.json(footerFrame, footer{Stores: len(r.Stores), Rows: r.Rows()})
 }
 
-func (o Options) store(ctx context.Context, f frameWriter, tx *db.Tx) (StoreReport, error) {
+// membersPlace is what the sealed memberships are bound to.
+func membersPlace(p db.PracticeID) []byte { return fmt.Appendf(nil, "backup members|%d", p) }
+
+func (o Options) store(ctx context.Context, f frameWriter, tx *db.Tx, members []byte) (StoreReport, error) {
 	r := StoreReport{Practice: tx.Practice()}
 	schema, err := schemaOf(ctx, tx)
 	if err != nil {
@@ -216,7 +229,10 @@ func (o Options) store(ctx context.Context, f frameWriter, tx *db.Tx) (StoreRepo
 	if err != nil {
 		return r, err
 	}
-	if err := f.json(storeFrame, store{Practice: int64(tx.Practice()), Schema: schema, KeyCheck: keyCheck(tx)}); err != nil {
+	if members != nil {
+		members = tx.Keys().Seal(nil, members, membersPlace(tx.Practice()))
+	}
+	if err := f.json(storeFrame, store{Practice: int64(tx.Practice()), Schema: schema, KeyCheck: keyCheck(tx), Members: members}); err != nil {
 		return r, err
 	}
 	for _, l := range all {
