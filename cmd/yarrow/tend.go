@@ -50,6 +50,26 @@ func (h *house) tend(ctx context.Context) error {
 	return nil
 }
 
+// index brings the search index of every practice to what this version of the program computes, one after the other.
+func (h *house) index(ctx context.Context) error {
+	all, err := h.db.Practices(ctx)
+	if err != nil {
+		return nil // tend says so
+	}
+	for _, p := range all {
+		changed, err := h.store.Reindex(ctx, auth.SystemScope(p, "index"))
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			h.log.Error("the search index could not be brought up to date; the next start goes on with it", "practice", p, "error", err)
+		case changed > 0:
+			h.log.Info("the search index was brought up to date", "practice", p, "resources", changed)
+		}
+	}
+	return nil
+}
+
 // seal gives what was recorded in a practice its place in the log.
 func (h *house) seal(ctx context.Context, p db.PracticeID) {
 	for more := true; more && ctx.Err() == nil; {

@@ -3,6 +3,7 @@ package fhirstore
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/base/auth"
@@ -18,6 +19,8 @@ type compiler struct {
 	tx    *db.Tx
 	a     *kernel
 	depth int
+
+	settled bool // the index rows of the practice are all of the newest form
 }
 
 // maxChain bounds the hops of chains and _has within one query.
@@ -32,6 +35,12 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 	}
 	c := &candidates{typ: typ, engine: x.tx.Engine(), a: x.a}
 	p := planOf(typ)
+	if x.depth == 0 && slices.ContainsFunc(clauses, func(c fhirsearch.Clause) bool { return asksUnits(&c) }) {
+		var err error
+		if x.settled, err = x.s.settled(ctx, x.tx); err != nil {
+			return nil, err
+		}
+	}
 	for i := range clauses {
 		if err := x.clause(ctx, c, p, &clauses[i]); err != nil {
 			return nil, err
@@ -339,30 +348,42 @@ func dateBounds(v *fhirsearch.ValueTerm) (d dateRange) {
 func (d dateRange) open() bool { return d.after == nil && d.before == nil && d.from == nil }
 
 func (x *compiler) date(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
-	if cl.Modifier != "" || len(cl.Values) != 1 {
+	if cl.Modifier != "" {
 		return
 	}
-	d := dateBounds(&cl.Values[0])
-	if d.open() {
-		return
+	var set spanSet
+	for i := range cl.Values {
+		d := dateBounds(&cl.Values[i])
+		if d.open() {
+			return
+		}
+		if pp.mode == byDate && len(cl.Values) == 1 {
+			c.date = append(c.date, d)
+		}
+		set = append(set, spanRange{p: x.a.k.span(p.typ, cl.Param), from: d.from, low: d.after, high: d.before})
 	}
-	switch pp.mode {
-	case byDate:
-		c.date = append(c.date, d)
-	case byKey:
-		c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, from: d.from, low: d.after, high: d.before})
+	x.spans(c, pp, set)
+}
+
+// maxRanges bounds the ranges that drive one search.
+const maxRanges = 60
+
+func (x *compiler) spans(c *candidates, pp paramPlan, set spanSet) {
+	if pp.mode == byKey && len(set) > 0 && len(set) <= maxRanges {
+		c.spans = append(c.spans, set)
 	}
 }
 
-func numberBounds(v *fhirsearch.ValueTerm) (low, high *int64) {
-	l, h := ordered(v.NumLow), ordered(v.NumHigh)
-	switch v.Prefix {
+// numberBounds gives the ends within which an amount must lie; num, low and high are those of the term.
+func numberBounds(prefix string, num, low, high float64) (from, to *int64) {
+	l, h := ordered(low), ordered(high)
+	switch prefix {
 	case "", "eq":
 		return &l, &h
 	case "ap":
 		// Match takes about ten percent; twice that lets through all of them.
-		margin := math.Abs(v.Num) * 0.2
-		l, h = ordered(v.NumLow-margin), ordered(v.NumHigh+margin)
+		margin := math.Abs(num) * 0.2
+		l, h = ordered(low-margin), ordered(high+margin)
 		return &l, &h
 	case "gt", "ge", "sa":
 		return &l, nil
@@ -372,16 +393,57 @@ func numberBounds(v *fhirsearch.ValueTerm) (low, high *int64) {
 	return nil, nil
 }
 
+// asksUnits says whether a clause, or one behind it, asks for an amount that may be written in several units.
+func asksUnits(c *fhirsearch.Clause) bool {
+	if c.Has != nil && c.Has.Clause != nil {
+		return asksUnits(c.Has.Clause)
+	}
+	for _, l := range c.Chain {
+		if l.Clause != nil && asksUnits(l.Clause) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.Values, func(v fhirsearch.ValueTerm) bool {
+		return v.Base.Dim != "" || slices.ContainsFunc(v.Parts, func(p fhirsearch.ValueTerm) bool { return p.Base.Dim != "" })
+	})
+}
+
+// amounts are the ranges of a term: in the number as written, or in each common unit of its kind and in base units.
+func amounts(v *fhirsearch.ValueTerm, asWritten int64, inBase func(dim string) int64) (set spanSet) {
+	if v.Base.Dim == "" {
+		low, high := numberBounds(v.Prefix, v.Num, v.NumLow, v.NumHigh)
+		return spanSet{{p: asWritten, low: low, high: high}}
+	}
+	add := func(p int64, low, high float64) {
+		low, high = low-math.Abs(low)*1e-9, high+math.Abs(high)*1e-9
+		l, h := numberBounds(v.Prefix, max(math.Abs(low), math.Abs(high)), low, high)
+		set = append(set, spanRange{p: p, low: l, high: h})
+	}
+	for _, unit := range fhirsearch.CommonUnits(v.Base.Dim) {
+		if low, high, ok := v.InUnit(unit); ok {
+			add(asWritten, low, high)
+		}
+	}
+	add(inBase(v.Base.Dim), v.Base.Low, v.Base.High)
+	return set
+}
+
 func (x *compiler) number(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause) {
-	if cl.Modifier != "" || len(cl.Values) != 1 || pp.mode != byKey {
+	if cl.Modifier != "" {
 		return
 	}
-	low, high := numberBounds(&cl.Values[0])
-	c.spans = append(c.spans, spanRange{p: []int64{x.a.k.span(p.typ, cl.Param)}, low: low, high: high})
+	var set spanSet
+	for i := range cl.Values {
+		if asksUnits(cl) && !x.settled {
+			return
+		}
+		set = append(set, amounts(&cl.Values[i], x.a.k.span(p.typ, cl.Param), func(dim string) int64 { return x.a.k.base(p.typ, cl.Param, dim) })...)
+	}
+	x.spans(c, pp, set)
 }
 
 func (x *compiler) composite(c *candidates, p *plan, cl *fhirsearch.Clause) {
-	if p.typ != "Observation" || len(cl.Values) != 1 || len(cl.Values[0].Parts) != 2 {
+	if p.typ != "Observation" || cl.Modifier != "" {
 		return
 	}
 	switch cl.Param {
@@ -389,12 +451,18 @@ func (x *compiler) composite(c *candidates, p *plan, cl *fhirsearch.Clause) {
 	default:
 		return
 	}
-	code := cl.Values[0].Parts[0].Code
-	if code == "" {
-		return
+	var set spanSet
+	for i := range cl.Values {
+		if len(cl.Values[i].Parts) != 2 || cl.Values[i].Parts[0].Code == "" {
+			return
+		}
+		if asksUnits(cl) && !x.settled {
+			return
+		}
+		code := cl.Values[i].Parts[0].Code
+		set = append(set, amounts(&cl.Values[i].Parts[1], x.a.k.codeValue(p.typ, code), func(dim string) int64 { return x.a.k.baseValue(p.typ, code, dim) })...)
 	}
-	low, high := numberBounds(&cl.Values[0].Parts[1])
-	c.spans = append(c.spans, spanRange{p: []int64{x.a.k.codeValue(p.typ, code)}, low: low, high: high})
+	x.spans(c, paramPlan{mode: byKey}, set)
 }
 
 // pair replaces a patient set and a code set by the rows of both.

@@ -48,7 +48,7 @@ type candidates struct {
 	none   bool // nothing can match
 	ids    *[]int64
 	hashes []hashSet
-	spans  []spanRange
+	spans  []spanSet
 	date   []dateRange
 	seq    []seqRange
 	facets []facetSet
@@ -62,9 +62,12 @@ type hashSet struct {
 	rank int
 }
 
+// spanSet asks for a row of rkey in one of the ranges.
+type spanSet []spanRange
+
 // spanRange asks for a row of rkey with hi >= low, lo <= high and lo >= from; nil is open.
 type spanRange struct {
-	p               []int64
+	p               int64
 	from, low, high *int64
 }
 
@@ -210,7 +213,7 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 	case len(c.spans) > 0:
 		// Further ranges have no row that a rid leads to; the check on the body decides them.
 		q.add(" FROM ")
-		c.keys(q, "s", "rkey", func() { c.spans[0].where(q, "s") }, o)
+		c.ranges(q, c.spans[0])
 		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
 	case o.bySeq:
 		plus := ""
@@ -315,8 +318,28 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 
 }
 
+// ranges writes the join of the rows in any of several ranges, under alias s, with the resources.
+func (c *candidates) ranges(q *sqlText, set spanSet) {
+	q.add("(")
+	for i := range set {
+		if i > 0 {
+			q.add(" UNION ALL ")
+		}
+		q.add("SELECT s.rid FROM rkey s WHERE s.practice_id = $1 AND ")
+		set[i].where(q, "s")
+	}
+	if c.engine == db.SQLite {
+		q.add(") s CROSS JOIN resource r WHERE r.practice_id = $1 AND r.rid = s.rid")
+		return
+	}
+	if len(set) == 1 {
+		q.add(" OFFSET 0")
+	}
+	q.add(") s CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.practice_id = $1 AND r.rid = s.rid OFFSET 0) r WHERE r.practice_id = $1")
+}
+
 func (s *spanRange) where(q *sqlText, alias string) {
-	q.in(alias+".p", s.p)
+	q.add(alias, ".p = ", q.arg(s.p))
 	if s.from != nil {
 		q.add(" AND ", alias, ".lo >= ", q.arg(*s.from))
 	}

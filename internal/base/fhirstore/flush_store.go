@@ -68,7 +68,7 @@ func (w *writer) number(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	rid, err := w.s.rows.take(ctx, w.tx, n)
+	rid, err := w.s.rows.take(ctx, w.tx, n, w.s.beginForm)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/base/auth"
@@ -101,6 +102,9 @@ func (x *indexer) add(v *fhirsearch.Value) {
 	case fhirsearch.Number, fhirsearch.Quantity:
 		if pp.mode == byKey {
 			x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.span(x.p.typ, v.Param), ordered(v.NumLow), ordered(v.NumHigh)})
+			if uncommon(v) {
+				x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.base(x.p.typ, v.Param, v.Base.Dim), ordered(v.Base.Low), ordered(v.Base.High)})
+			}
 		}
 	}
 }
@@ -250,9 +254,17 @@ func (x *indexer) numbersByCode(values []fhirsearch.Value) {
 			c := &values[j]
 			if c.Param == q.Param && c.Group == q.Group && c.Kind == fhirsearch.Token && c.Modifier == "" && c.Code != "" {
 				x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.codeValue(x.p.typ, c.Code), ordered(q.NumLow), ordered(q.NumHigh)})
+				if uncommon(q) {
+					x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.baseValue(x.p.typ, c.Code, q.Base.Dim), ordered(q.Base.Low), ordered(q.Base.High)})
+				}
 			}
 		}
 	}
+}
+
+// uncommon says that an amount is in a UCUM unit that searches do not look in one by one.
+func uncommon(v *fhirsearch.Value) bool {
+	return v.Base.Dim != "" && !slices.Contains(fhirsearch.CommonUnits(v.Base.Dim), v.Code)
 }
 
 // labelsOf is the label mask of meta.security.

@@ -73,6 +73,11 @@ func (k keyspace) span(typ, param string) int64 { return k.sum("n", typ, param) 
 // codeValue is the p of table rkey for the numbers an Observation gives to a code.
 func (k keyspace) codeValue(typ, code string) int64 { return k.sum("cv", typ, code) }
 
+// base is the p of table rkey for amounts in base units of a kind, and baseValue that of amounts an Observation gives to
+// a code. Only amounts in units that are not common have such rows.
+func (k keyspace) base(typ, param, dim string) int64     { return k.sum("nb", typ, param, dim) }
+func (k keyspace) baseValue(typ, code, dim string) int64 { return k.sum("cvb", typ, code, dim) }
+
 // facetBits is the mask of a value in resource.facet: two of 63 bits, the sign left out so that "all bits
 // set" may be asked as facet & mask >= mask, of which PostgreSQL expects more than of an equality. A resource holds the value only if
 // both are set; it may not hold it although they are.

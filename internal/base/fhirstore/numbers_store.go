@@ -33,8 +33,8 @@ const maxOpen = 256
 
 type rowRange struct{ next, end int64 } // next … end-1
 
-// take returns n consecutive rids. A new reservation belongs to others only once its transaction is durable.
-func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
+// take returns n consecutive rids; begin is called for the first ones of a practice. A new reservation belongs to others only once its transaction is durable.
+func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*db.Tx)) (first int64, err error) {
 	p := tx.Practice()
 	r.mu.Lock()
 	if have := r.by[p]; have != nil && have.end-have.next >= n {
@@ -52,7 +52,9 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64) (first int64,
 	if err := tx.QueryRow(ctx, takeRows, int64(p), block).Scan(&last); err != nil {
 		return 0, err
 	}
-	first = last - block + 1
+	if first = last - block + 1; first == 1 {
+		begin(tx)
+	}
 	if block > n {
 		rest := &rowRange{first + n, last + 1}
 		r.mu.Lock()

@@ -22,6 +22,7 @@ type Store struct {
 	cache bodyCache
 	bells bells
 	rows  rowNumbers
+	forms forms
 }
 
 // New returns the store over d. Every write is recorded in log, in the transaction of the write.

@@ -305,6 +305,7 @@ func (x *extractor) quantity(n *fhirjson.Node, typ string) {
 		}
 		v := unitOf(unit)
 		v.Num, v.NumLow, v.NumHigh = finite(low, high), low, high
+		v.Base = x.base(v.System, v.Code, "0", n.At("low", "value").Text(), n.At("high", "value").Text())
 		x.add(&v)
 	case "Money":
 		if f, _, ok := number(n.Get("value").Text()); ok {
@@ -321,14 +322,30 @@ func (x *extractor) quantity(n *fhirjson.Node, typ string) {
 		}
 		v := unitOf(n)
 		v.Num, v.NumLow, v.NumHigh = f, f, f
+		num := n.Get("value").Text()
+		low, high := num, num
 		switch n.Get("comparator").Text() {
 		case "<", "<=":
-			v.NumLow = math.Inf(-1)
+			v.NumLow, low = math.Inf(-1), ""
 		case ">", ">=":
-			v.NumHigh = math.Inf(1)
+			v.NumHigh, high = math.Inf(1), ""
 		}
+		v.Base = x.base(v.System, v.Code, num, low, high)
 		x.add(&v)
 	}
+}
+
+// base is canonical, remembered, since several parameters read the same element.
+func (x *extractor) base(system, code, num, low, high string) Canonical {
+	key := [4]string{code, num, low, high}
+	if system != systemUCUM || x.lastKey == key {
+		if system != systemUCUM {
+			return Canonical{}
+		}
+		return x.lastBase
+	}
+	x.lastKey, x.lastBase = key, canonical(system, code, num, low, high)
+	return x.lastBase
 }
 
 func (x *extractor) bareQuantity(n *fhirjson.Node) {

@@ -40,6 +40,8 @@ type extractor struct {
 	out      []Value
 	from     int // where the values of the current parameter or component begin
 	targets  []string
+	lastKey  [4]string
+	lastBase Canonical
 	value    Value // what every value of the current parameter shares: Param, Part, Group
 }
 

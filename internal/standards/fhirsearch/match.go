@@ -119,6 +119,9 @@ func matchValue(v *Value, t *ValueTerm, modifier string) bool {
 	case Number:
 		return matchNumber(v, t)
 	case Quantity:
+		if t.Base.Dim != "" && v.Base.Dim == t.Base.Dim {
+			return compare(v.Base.Low, v.Base.High, t.Prefix, t.Base.Num, t.Base.Low, t.Base.High)
+		}
 		return matchUnit(v, t) && matchNumber(v, t)
 	case Position:
 		return kilometres(v.NumLow, v.NumHigh, t.NumLow, t.NumHigh) <= t.Num
@@ -201,24 +204,29 @@ func matchDate(v *Value, t *ValueTerm) bool {
 }
 
 func matchNumber(v *Value, t *ValueTerm) bool {
-	inside := t.NumLow <= v.NumLow && (v.NumHigh < t.NumHigh || v.NumHigh == t.Num)
-	switch t.Prefix {
+	return compare(v.NumLow, v.NumHigh, t.Prefix, t.Num, t.NumLow, t.NumHigh)
+}
+
+// compare holds a stored interval against a number asked for, whose digits mean [tLow, tHigh).
+func compare(low, high float64, prefix string, num, tLow, tHigh float64) bool {
+	inside := tLow <= low && (high < tHigh || high == num)
+	switch prefix {
 	case "ne":
 		return !inside
 	case "gt":
-		return v.NumHigh > t.Num
+		return high > num
 	case "lt":
-		return v.NumLow < t.Num
+		return low < num
 	case "ge":
-		return v.NumHigh >= t.Num
+		return high >= num
 	case "le":
-		return v.NumLow <= t.Num
+		return low <= num
 	case "sa":
-		return v.NumLow > t.Num
+		return low > num
 	case "eb":
-		return v.NumHigh < t.Num
+		return high < num
 	case "ap":
-		return v.NumLow <= t.NumHigh && t.NumLow <= v.NumHigh
+		return low <= tHigh && tLow <= high
 	}
 	return inside
 }

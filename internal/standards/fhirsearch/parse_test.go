@@ -63,7 +63,8 @@ func TestParseClause(t *testing.T) {
 		{"Observation", "subject=p1", Clause{Param: "subject", Type: "reference", Values: []ValueTerm{{Raw: "p1", RefID: "p1"}}}},
 		{"Observation", "subject=https://h/fhir/Patient/p1", Clause{Param: "subject", Type: "reference", Values: []ValueTerm{{Raw: "https://h/fhir/Patient/p1", RefURL: "https://h/fhir/Patient/p1"}}}},
 		{"Observation", "subject:identifier=http://x|1", Clause{Param: "subject", Type: "reference", Modifier: "identifier", Values: []ValueTerm{{Raw: "http://x|1", System: "http://x", Code: "1", HasSystem: true}}}},
-		{"Observation", "value-quantity=le5.40|http://unitsofmeasure.org|mg", Clause{Param: "value-quantity", Type: "quantity", Values: []ValueTerm{{Raw: "le5.40|http://unitsofmeasure.org|mg", Prefix: "le", Num: 5.4, NumLow: 5.395, NumHigh: 5.405, System: "http://unitsofmeasure.org", Code: "mg", HasSystem: true}}}},
+		{"Observation", "value-quantity=le5.40|http://unitsofmeasure.org|mg", Clause{Param: "value-quantity", Type: "quantity", Values: []ValueTerm{{Raw: "le5.40|http://unitsofmeasure.org|mg", Prefix: "le", Num: 5.4, NumLow: 5.395, NumHigh: 5.405, System: "http://unitsofmeasure.org", Code: "mg", HasSystem: true,
+			Base: Canonical{Dim: "g", Num: 0.0054, Low: 0.005395, High: 0.005405}}}}},
 		{"Observation", "value-quantity=100||mg", Clause{Param: "value-quantity", Type: "quantity", Values: []ValueTerm{{Raw: "100||mg", Prefix: "eq", Num: 100, NumLow: 99.5, NumHigh: 100.5, Code: "mg"}}}},
 		{"Observation", "code-value-quantity=http://loinc.org|1$gt5", Clause{Param: "code-value-quantity", Type: "composite", Values: []ValueTerm{{Raw: "http://loinc.org|1$gt5", Parts: []ValueTerm{
 			{Raw: "http://loinc.org|1", System: "http://loinc.org", Code: "1", HasSystem: true}, {Raw: "gt5", Prefix: "gt", Num: 5, NumLow: 4.5, NumHigh: 5.5}}}}}},

@@ -76,6 +76,9 @@ type ValueTerm struct {
 	// already widened by a tenth for the prefix ap. eq, ne and ap use the interval, the others Num.
 	Num, NumLow, NumHigh float64
 
+	// Base is a quantity in base units, when it was asked for in a UCUM unit.
+	Base Canonical
+
 	// Reference: RefType may be empty when only an id was given; RefURL (with RefVersion for
 	// canonical|version) for absolute URLs, urn: and canonicals.
 	RefType, RefID, RefURL, RefVersion string

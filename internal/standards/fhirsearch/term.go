@@ -222,6 +222,10 @@ func quantity(t *ValueTerm, param *Param, raw string) *fhir.Issue {
 		if t.HasSystem && t.Code == "" {
 			return fhir.Problem("value", param.Code+" has a unit system but no unit.", "Write number|system|code or number||unit.")
 		}
+		_, num := prefix(unescape(parts[0]))
+		if t.HasSystem {
+			t.Base = canonical(t.System, t.Code, num, plainDecimal(t.NumLow), plainDecimal(t.NumHigh))
+		}
 	default:
 		return fhir.Problem("value", param.Code+" has an incomplete unit.", "Write number|system|code, number||unit or the number alone.")
 	}

@@ -62,6 +62,9 @@ type Value struct {
 	// as exact; how many digits were meant is a matter of the query (ValueTerm).
 	Num, NumLow, NumHigh float64
 
+	// Base is a Quantity in base units, when it is in a UCUM unit.
+	Base Canonical
+
 	// RefType and RefID name a resource of this server. RefURL is set instead of RefID for everything
 	// else: absolute URLs of other servers, urn:uuid, canonicals without their |version (which is in
 	// RefVersion) and contained resources ("#id"); RefType is then set when the text or the contained

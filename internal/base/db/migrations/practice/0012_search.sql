@@ -3,7 +3,7 @@
 CREATE UNIQUE INDEX history_seq ON history (practice_id, seq);
 
 -- By which form of the index the rows of hkey and rkey were computed. Rows of resources after rid are of the
--- form before; a practice without a row has the newest one throughout, or nothing.
+-- form before; a practice without a row has the first one throughout, or nothing.
 CREATE TABLE index_state (
   practice_id BIGINT NOT NULL,
   form        BIGINT NOT NULL, -- being brought about
