@@ -242,7 +242,7 @@ func (x *index) match(w string, visit func(word, score int)) {
 	}
 	m := mask(w)
 	for i, k := range x.words {
-		if strings.HasPrefix(k, w) || len(k) < len(w)-limit || bits(m&^x.masks[i]) > limit {
+		if strings.HasPrefix(k, w) || len(k) < len(w)-limit || ones(m&^x.masks[i]) > limit {
 			continue
 		}
 		// The beginning of a longer word may be misspelled too.
@@ -263,7 +263,7 @@ func (x *index) match(w string, visit func(word, score int)) {
 	}
 }
 
-func bits(m uint32) int {
+func ones(m uint32) int {
 	n := 0
 	for ; m != 0; m &= m - 1 {
 		n++

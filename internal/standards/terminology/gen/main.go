@@ -39,6 +39,7 @@ func main() {
 	g.allergens(medicines)
 	g.vaccines()
 	g.procedures()
+	g.fhir()
 	g.head("http://loinc.org", "LOINC", "LOINC 2.7x codes named by FHIR R4 and US Core, and common tests under our own names", loincNotice)
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
@@ -94,8 +95,8 @@ func clean(s string) string { return strings.NewReplacer("\t", " ", "\n", " ", "
 
 func (g *generator) manifest(packed []byte) []byte {
 	var b bytes.Buffer
-	b.WriteString("# What concepts.txt.gz was made of\n\nWritten by `go run ./internal/standards/terminology/gen`; do not edit. The selection and the everyday words are ours (Apache-2.0, lists in `gen/`). ")
-	b.WriteString("It holds no CPT, no dental HCPCS codes and no SNOMED CT.\n\n")
+	b.WriteString("# What concepts.txt.gz and fhir.txt.gz were made of\n\nWritten by `go run ./internal/standards/terminology/gen`; do not edit. The selection and the everyday words are ours (Apache-2.0, lists in `gen/`). ")
+	b.WriteString("They hold no CPT, no dental HCPCS codes and no SNOMED CT; where a value set lists codes of a system that may not be carried, only the fact that it does is kept.\n\n")
 	fmt.Fprintf(&b, "sha256 of the packed table: `%x`\n\n| source | what was taken | licence | sha256 of the unpacked file |\n|---|---|---|---|\n", sha256.Sum256(packed))
 	for _, s := range g.sources {
 		fmt.Fprintf(&b, "| %s | %s | %s | `%s` |\n", s.path, s.what, s.licence, s.hash)
