@@ -109,8 +109,13 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	log := audit.New(d)
-	return &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}, nil
+	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}
+	g.rule(g.store)
+	return g, nil
 }
+
+// rule has the sensitivity labels and the consents of a practice decide what a store shows.
+func (g *ground) rule(s *fhirstore.Store) { s.Labels, s.Rules = auth.Sensitivity, g.auth.FollowResource }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.
 func (o *output) newMaster(c *keys.Created) {

@@ -20,6 +20,7 @@ const (
 	LabelAdolescent                       // confidential care of a minor: hidden from proxies
 	LabelVIP                              // person of public interest, or a colleague
 	LabelPatientHidden                    // taboo: not to be shown to the patient
+	LabelDeclassified                     // somebody with the right took labels away: codes do not bring them back
 )
 
 const (
@@ -57,6 +58,8 @@ var sensitivity = map[string]Label{
 	"ADOL": LabelAdolescent,
 	"CEL":  LabelVIP, "VIP": LabelVIP, "EMP": LabelVIP,
 	"TBOO": LabelPatientHidden,
+
+	"DECLASSIFYLABEL": LabelDeclassified,
 }
 
 // notesApart are the notes that general access to the record never opens (45 CFR 164.508(a)(2), 42 CFR 2.31(b)).

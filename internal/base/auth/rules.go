@@ -25,6 +25,7 @@ type ChartProvision struct {
 	Labels  int64         `json:"labels,omitempty"` // it is about records with these; 0: about the whole chart
 	Actors  []string      `json:"actors,omitempty"` // "Practitioner/x", "Client/id"; Restrict: who stays inside
 	Roles   []Role        `json:"roles,omitempty"`
+	Except  []string      `json:"except,omitempty"` // Deny: actors it does not speak of
 	From    time.Time     `json:"from,omitzero"`
 	Until   time.Time     `json:"until,omitzero"` // zero: without end
 }
@@ -106,7 +107,7 @@ func (r *rules) chartsFor(who asker, a *Access, now time.Time) (out *Access, unt
 		case Deny:
 			all := len(p.Actors) == 0 && len(p.Roles) == 0
 			switch {
-			case !byName && !byRole && !all:
+			case !byName && !byRole && !all, slices.ContainsFunc(who.names, func(n string) bool { return slices.Contains(p.Except, n) }):
 			case p.Labels == 0:
 				of(p.Patient).closed = true
 			default:

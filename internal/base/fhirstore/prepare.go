@@ -21,7 +21,9 @@ type Prepared struct {
 	values []fhirsearch.Value
 	body   *decoded
 	packed []byte
-	labels int64
+	labels int64 // of meta.security as it is written
+	own    int64 // of meta.security as it came
+	sensed int64 // what the codes call for
 
 	practice int64 // of rows
 	rows     *indexed
@@ -70,19 +72,31 @@ func (s *Store) prepare(n *fhirjson.Node) (*Prepared, error) {
 	} else if !validID(p.ID) {
 		return nil, fhir.Problem("value", "The id is not valid.", "Use 1 to 64 letters, digits, '-' and '.'.").At(p.Type + ".id")
 	}
-	var err error
+	p.own = labelsOf(n)
+	p.labels = p.own
+	if s.Labels != nil {
+		if p.sensed = s.Labels(p.Type, n); p.sensed&^p.own != 0 {
+			p.labels |= p.sensed
+			setLabels(n, p.labels)
+		}
+	}
+	return p, s.pack(p)
+}
+
+// pack computes what follows from the tree: search values, body.
+func (s *Store) pack(p *Prepared) (err error) {
+	n := p.node
 	if p.values, err = fhirsearch.Extract(p.Type, n); err != nil {
-		return nil, fhir.Problem("exception", "The search values of this "+p.Type+" cannot be determined.",
+		return fhir.Problem("exception", "The search values of this "+p.Type+" cannot be determined.",
 			"Report this with the resource's structure.").Because(err)
 	}
-	p.labels = labelsOf(n)
 	p.body = splitBody(p.Type, p.ID, n)
 	if limit := s.resourceLimit(); p.body.size() > limit {
-		return nil, fhir.Problem("too-long", fmt.Sprintf("This %s has %.1f MB, and a resource may have %d MB.", p.Type, float64(p.body.size())/(1<<20), limit>>20),
+		return fhir.Problem("too-long", fmt.Sprintf("This %s has %.1f MB, and a resource may have %d MB.", p.Type, float64(p.body.size())/(1<<20), limit>>20),
 			"Store large attachments as Binary or as files of their own, or raise the limit for resources.")
 	}
 	p.packed, err = p.body.pack(&s.z)
-	return p, err
+	return err
 }
 
 // resourceLimit is how many bytes a resource may have: more would not be read back.

@@ -15,6 +15,12 @@ import (
 type Store struct {
 	// MaxResource bounds the bytes of one resource: 0 means 20 MB, and at most 31 MB are possible. Set it before use.
 	MaxResource int
+	// Labels says which sensitivity labels the content of a resource calls for; they are written into meta.security.
+	// nil: only the labels a resource brings. Set it before use.
+	Labels func(resourceType string, n *fhirjson.Node) int64
+	// Rules is told of every version of a Patient or Consent that is written (nil: deleted), in its transaction, so that
+	// restricted charts and consents rule access from then on. Set it before use.
+	Rules func(ctx context.Context, tx *db.Tx, typ, id string, n *fhirjson.Node, labels int64) error
 
 	db    *db.DB
 	log   *audit.Log

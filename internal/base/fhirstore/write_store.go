@@ -19,6 +19,8 @@ type change struct {
 	ifVersion int64 // 0: any
 	// skipSame leaves a resource alone whose content would not change.
 	skipSame bool
+	unlabel  int64 // labels taken away by somebody with the right
+	relabel  int64 // labels added because of what the resource belongs to
 }
 
 type changeKind uint8
@@ -81,16 +83,24 @@ const (
 
 // write applies changes in order. No two of them may be about the same resource; see waves.
 func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode auditMode) ([]written, error) {
+	return s.writeAs(ctx, tx, s.kernel(tx), changes, mode)
+}
+
+// writeAs is write under a kernel of the store's own.
+func (s *Store) writeAs(ctx context.Context, tx *db.Tx, a kernel, changes []change, mode auditMode) ([]written, error) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	w := writer{s: s, tx: tx, a: s.kernel(tx), author: keyspaceOf(tx.Keys()).ref(tx.Scope().Actor().FHIR), mode: mode}
+	w := writer{s: s, tx: tx, a: a, author: keyspaceOf(tx.Keys()).ref(tx.Scope().Actor().FHIR), mode: mode}
 	for i := range changes {
 		if err := w.a.may(changes[i].typ, changes[i].bits()); err != nil {
 			return nil, err
 		}
 	}
 	if err := w.load(ctx, changes); err != nil {
+		return nil, err
+	}
+	if err := w.inherit(ctx, changes); err != nil {
 		return nil, err
 	}
 	out := make([]written, len(changes))
@@ -103,7 +113,7 @@ func (s *Store) write(ctx context.Context, tx *db.Tx, changes []change, mode aud
 	if err := w.flush(ctx); err != nil {
 		return nil, err
 	}
-	return out, nil
+	return out, w.follow(ctx)
 }
 
 // writer gathers the rows of one write call.
@@ -120,6 +130,10 @@ type writer struct {
 	history, hashes, spans [][]any
 	events                 []audit.Event
 	batches                map[string]*audit.Event
+
+	inherited map[int64]int64 // labels by idh of what the new versions belong to
+	ruled     []*version      // Patients and Consents
+	spreading []spread
 }
 
 // version is a new version that still lacks its sequence number.
@@ -243,6 +257,11 @@ func (w *writer) apply(ctx context.Context, c *change) (written, error) {
 			patientID: w.s.patientOf(w.tx, &cur.row)}
 		return w.put(c, idh, cur, x, tombstone(c.id)), nil
 	}
+	p, err := w.labelled(c, cur)
+	if err != nil {
+		return written{}, err
+	}
+	c.p = p
 	x := c.p.index(w.tx.Keys())
 	bits := c.bits()
 	if cur == nil || cur.deleted {
@@ -309,6 +328,7 @@ func (w *writer) put(c *change, idh int64, cur *stored, x *indexed, packed []byt
 	}
 	v.out = &Resource{Type: c.typ, ID: c.id, Version: v.version, Deleted: v.deleted, Labels: v.labels, Created: cur == nil || cur.deleted}
 	w.versions = append(w.versions, v)
+	w.noteLabels(c, cur, v)
 	w.record(c, v.bodyRow, x)
 	return written{created: cur == nil || cur.deleted, resource: v.out}
 }
