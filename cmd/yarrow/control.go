@@ -308,5 +308,6 @@ func (o order) run(ctx context.Context, out *output) error {
 func (g *ground) lent() *ground {
 	l := *g
 	l.shared, l.store = true, fhirstore.New(g.db, g.audit)
+	l.rule(l.store)
 	return &l
 }

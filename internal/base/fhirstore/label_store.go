@@ -245,7 +245,7 @@ func (w *writer) spread(ctx context.Context, from spread) error {
 		}
 		changes = append(changes, change{kind: updating, p: p, typ: res.Type, id: res.ID, relabel: from.labels})
 	}
-	_, err = w.s.writeAs(ctx, w.tx, kernel{Access: auth.Access{All: true}, k: w.a.k}, changes, w.mode)
+	_, err = w.s.writeAs(ctx, w.tx, kernel{s: w.s, Access: auth.Access{All: true}, k: w.a.k}, changes, w.mode)
 	return err
 }
 
