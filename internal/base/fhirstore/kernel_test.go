@@ -95,6 +95,9 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 				return nil
 			})
 			all = b.put(worlds(rt)...)
+			for i, r := range all { // an Encounter's labels have reached what was recorded in it
+				all[i] = b.get(r.Type, r.ID)
+			}
 			for range 6 {
 				s := rapid.SampledFrom(who).Draw(rt, "scope")
 				b.agree(s, all, rapid.SampledFrom(kernelRequests).Draw(rt, "request"))

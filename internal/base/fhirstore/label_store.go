@@ -172,8 +172,12 @@ func (w *writer) noteLabels(c *change, cur *stored, v *version) {
 	if w.s.Rules != nil && (c.typ == "Consent" || c.typ == "Patient" && (v.labels != 0 || cur != nil && cur.labels != 0)) {
 		w.ruled = append(w.ruled, v)
 	}
-	if grown := v.labels &^ auth.LabelDeclassified; c.typ == "Encounter" && cur != nil && grown&^cur.labels != 0 {
-		w.spreading = append(w.spreading, spread{c.typ, c.id, grown &^ cur.labels})
+	grown := v.labels &^ auth.LabelDeclassified
+	if cur != nil && !cur.deleted {
+		grown &^= cur.labels
+	}
+	if c.typ == "Encounter" && c.kind != deleting && grown != 0 {
+		w.spreading = append(w.spreading, spread{c.typ, c.id, grown})
 	}
 }
 
