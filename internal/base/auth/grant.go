@@ -43,6 +43,7 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		if err != nil {
 			return App{}, err
 		}
+		actor.Role = m.roles.text()
 		if m.practitioner != "" {
 			actor.FHIR = "Practitioner/" + m.practitioner
 		}
@@ -86,6 +87,9 @@ func (a *Auth) PatientScope(ctx context.Context, g PatientGrant) (Patient, error
 	}
 	both := p.Access.apply(bound).Within(g.Access)
 	actor := db.Actor{Kind: kindPatient, Display: g.Name, UserID: g.User, FHIR: g.Patient, Session: g.Session}
+	if g.Proxy {
+		actor.OnBehalf = g.Patient
+	}
 	return Patient{Seal: db.NewSeal(p.ID, actor), access: &both}, nil
 }
 

@@ -47,7 +47,11 @@ func TestHistoryOfTypesAndPractice(t *testing.T) {
 		}
 		secret := `"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSYTHPN"}]},`
 		b.put(patient("a", "Ash", ""), patient("b", "Birch", ""), note("x", "a", "preliminary", secret), note("y", "b", "final", ""))
-		one := b.put(note("x", "a", "final", ""))[0]
+		var one *Resource
+		b.do(func(ctx context.Context, tx *db.Tx) (err error) {
+			one, err = b.Unlabel(ctx, tx, "Observation", "x", 0, auth.LabelPsychotherapy, "no note of a session")
+			return err
+		})
 		b.put(patient("a", "Ashby", ""))
 		b.do(func(ctx context.Context, tx *db.Tx) error { return b.Delete(ctx, tx, "Observation", "y", 0) })
 		last := b.put(note("z", "a", "final", ""))[0]
