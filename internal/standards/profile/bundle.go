@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirpath"
 )
@@ -139,7 +140,7 @@ func (r *run) entry(e *fhirjson.Node, b *bundle) {
 func (r *run) identity(full, res *fhirjson.Node) {
 	id := res.Get("id").Text()
 	server, ok := serverOf(full.Text())
-	if !ok || id == "" {
+	if _, _, known := fhir.ParseReference(full.Text()); !ok || !known || id == "" {
 		return
 	}
 	if rest := strings.TrimPrefix(full.Text(), server); !strings.HasPrefix(rest+"/", res.Get("resourceType").Text()+"/"+id+"/") {

@@ -156,12 +156,18 @@ func (r *run) oneOf(it value, profiles []string, c *node, what string) bool {
 	var known []*Definition
 	for _, p := range profiles {
 		url, part, _ := strings.Cut(p, "#")
-		if d := r.set.Find(url); d != nil && part == "" {
-			known = append(known, d)
-			continue
+		if d := r.set.Find(url); d != nil {
+			if part == "" {
+				known = append(known, d)
+				continue
+			}
+			if n := r.set.tree(d).root.named(part); n != nil {
+				r.check(it, n)
+			}
+			return true
 		}
-		if strings.HasPrefix(p, structureBase) && fhir.Definition(bare(p)[len(structureBase):]) != nil {
-			if r.isType(it, bare(p)[len(structureBase):]) {
+		if name, ok := strings.CutPrefix(bare(p), structureBase); ok && fhir.Definition(name) != nil {
+			if model.IsSubtype(it.typ, name) {
 				return true
 			}
 			continue
@@ -169,10 +175,11 @@ func (r *run) oneOf(it value, profiles []string, c *node, what string) bool {
 		r.by(r.o.UnknownProfiles, "not-found", it.any(), "The profile "+shown(p)+", which "+r.who(c)+" asks for here, is not known, so it was not checked.", "Import the guide that defines it (yarrow import guide).")
 		return true
 	}
-	switch len(known) {
-	case 0:
-		return true
-	case 1:
+	switch {
+	case len(known) == 0:
+		r.fail("structure", it.any(), "A value of type "+it.typ+" is not allowed here by "+r.who(c)+".", "Use "+orList(profiles)+".")
+		return false
+	case len(known) == 1 && len(profiles) == 1:
 		r.conform(it.node, it.extra, it.typ, known[0])
 		return true
 	}

@@ -19,7 +19,11 @@ func (r *run) holderPath(k *kind) string {
 	if k.resource || strings.Contains(k.name, ".") {
 		return k.name
 	}
-	// A datatype: the path from the resource, as far as it is known.
+	return r.plainPath()
+}
+
+// plainPath is the path from the innermost resource without indexes, without the extension at its end.
+func (r *run) plainPath() string {
 	start := 0
 	for i, p := range r.path {
 		if p.name == "resource" || p.name == "contained" {
@@ -90,8 +94,10 @@ func (r *run) unknownExtension(n *fhirjson.Node, f *field, url string) {
 			policy = Warn
 		}
 	}
-	if !r.o.Examples && policy == Ignore || strings.HasPrefix(url, "http://example.org/") && r.o.Examples {
-		return
+	for _, d := range r.o.ExtensionDomains {
+		if strings.HasPrefix(url, d) {
+			return
+		}
 	}
 	what := "The extension " + shown(url) + " is not known here."
 	if f.name == "modifierExtension" {
@@ -112,7 +118,7 @@ func (r *run) inContext(d *Definition, typ, path string, parent *fhirjson.Node) 
 				return true
 			}
 		case "extension":
-			if typ == "Extension" && parent.Get("url").Text() == c.Expression {
+			if typ == "Extension" && parent.Get("url").Text() == c.Expression || r.holds(parent, c.Expression) {
 				return true
 			}
 		case "fhirpath":
@@ -122,6 +128,39 @@ func (r *run) inContext(d *Definition, typ, path string, parent *fhirjson.Node) 
 		}
 	}
 	return false
+}
+
+// holds reports whether what carries an extension is the value of an extension with this url.
+func (r *run) holds(parent *fhirjson.Node, url string) bool {
+	at := r.env.Resource
+	var last *fhirjson.Node
+	for _, p := range r.path[r.resourceAt():] {
+		at = at.Get(p.name)
+		if p.index >= 0 {
+			if p.index >= len(at.Items()) {
+				return false
+			}
+			at = &at.Items()[p.index]
+		}
+		if at == nil {
+			break
+		}
+		if p.name == "extension" || p.name == "modifierExtension" {
+			last = at
+		}
+	}
+	return last != nil && last.Get("url").Text() == url && (last.Get("_value") != nil || hasChoice(last, "value"))
+}
+
+// resourceAt is where the path of the innermost resource begins.
+func (r *run) resourceAt() int {
+	start := 1
+	for i, p := range r.path {
+		if p.name == "resource" || p.name == "contained" {
+			start = i + 1
+		}
+	}
+	return start
 }
 
 // onElement reports whether an element context covers an element: by its path, its type, or a type that these

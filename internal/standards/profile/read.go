@@ -176,6 +176,14 @@ func readType(n *fhirjson.Node) Type {
 		}
 	}
 	t.Profiles = texts(n.Get("profile"))
+	for i, x := range n.Get("_profile").Items() {
+		// One element of the profile counts, not the whole of it.
+		for _, e := range x.Get("extension").Items() {
+			if strings.HasSuffix(e.Get("url").Text(), "/elementdefinition-profile-element") && i < len(t.Profiles) {
+				t.Profiles[i] += "#" + e.Get("valueString").Text()
+			}
+		}
+	}
 	t.Targets = texts(n.Get("targetProfile"))
 	t.Aggregation = texts(n.Get("aggregation"))
 	return t

@@ -111,19 +111,27 @@ func (r *run) belongs(v value, x *node, s *Slicing) bool {
 	if len(s.By) == 0 {
 		return r.quiet(func() { r.check(v, x) })
 	}
+	said := false
 	for _, d := range s.By {
-		if !r.spend() || !r.discriminated(v, x, d) {
+		if !r.spend() {
 			return false
 		}
+		switch r.discriminated(v, x, d) {
+		case no:
+			return false
+		case yes:
+			said = true
+		}
 	}
-	return true
+	return said
 }
 
-// discriminated reports whether a value agrees with a slice by one discriminator.
-func (r *run) discriminated(v value, x *node, d Discriminator) bool {
+// discriminated reports whether a value agrees with a slice by one discriminator; ask means that the slice says nothing
+// about it.
+func (r *run) discriminated(v value, x *node, d Discriminator) answer {
 	if d.Path == "url" && (d.Kind == "value" || d.Kind == "pattern") && v.typ == "Extension" {
 		if want := r.extensionURL(x); want != "" {
-			return v.node.Get("url").Text() == want
+			return when(v.node.Get("url").Text() == want)
 		}
 	}
 	steps := discriminatorSteps(d.Path)
@@ -133,29 +141,29 @@ func (r *run) discriminated(v value, x *node, d Discriminator) bool {
 	case "exists":
 		for _, n := range defs {
 			if n.max == 0 {
-				return len(values) == 0
+				return when(len(values) == 0)
 			}
 			if n.min > 0 {
-				return len(values) > 0
+				return when(len(values) > 0)
 			}
 		}
-		return true
+		return ask
 	case "type":
-		return r.byType(values, defs, x)
+		return when(r.byType(values, defs, x))
 	case "profile":
-		return r.byProfile(v, values, defs, x)
+		return r.byProfile(values, defs, x)
 	}
 	return r.byValue(values, defs)
 }
 
 // byValue: some value satisfies what the slice says at the discriminator's place.
-func (r *run) byValue(values []value, defs []*node) bool {
-	said := false
+func (r *run) byValue(values []value, defs []*node) answer {
+	said := ask
 	for _, n := range defs {
 		if !n.discriminates() {
 			continue
 		}
-		said = true
+		said = yes
 		if len(values) == 0 && n.max == 0 {
 			continue
 		}
@@ -168,7 +176,7 @@ func (r *run) byValue(values []value, defs []*node) bool {
 				}
 			})
 		}) {
-			return false
+			return no
 		}
 	}
 	return said
@@ -218,9 +226,11 @@ func (r *run) profileType(canonical string) string {
 }
 
 // byProfile: the value conforms to a profile of the slice.
-func (r *run) byProfile(v value, values []value, defs []*node, x *node) bool {
+func (r *run) byProfile(values []value, defs []*node, x *node) answer {
 	var profiles []string
+	required := false
 	for _, n := range append(slices.Clone(defs), x) {
+		required = required || n != x && n.min > 0
 		for _, t := range n.types {
 			profiles = append(profiles, t.Profiles...)
 			profiles = append(profiles, t.Targets...)
@@ -229,7 +239,13 @@ func (r *run) byProfile(v value, values []value, defs []*node, x *node) bool {
 			break
 		}
 	}
-	return slices.ContainsFunc(values, func(v value) bool {
+	switch {
+	case len(profiles) == 0:
+		return ask
+	case len(values) == 0:
+		return when(!required)
+	}
+	return when(slices.ContainsFunc(values, func(v value) bool {
 		return v.node != nil && slices.ContainsFunc(profiles, func(p string) bool {
 			d := r.set.Find(p)
 			if d == nil {
@@ -237,7 +253,7 @@ func (r *run) byProfile(v value, values []value, defs []*node, x *node) bool {
 			}
 			return r.conforms(v, d)
 		})
-	})
+	}))
 }
 
 // discriminatorSteps splits a restricted FHIRPath: $this, names, extension('url'), resolve(), ofType(X).

@@ -153,6 +153,9 @@ func baseRule(typ, key string) bool {
 // kid returns the node of an element below n, or of one of its slices, and makes it if it is not there.
 func (n *node) kid(name, slice string) *node {
 	name, types, slice := n.resolveName(name, slice)
+	if n.lacks(name) {
+		return nil
+	}
 	i := slices.IndexFunc(n.kids, func(k *node) bool { return k.name == name })
 	if i < 0 {
 		k := &node{name: name, typ: n.typeOf(name), path: n.path + "." + name, min: Unset, max: Unset, source: n.source}
@@ -178,10 +181,19 @@ func (n *node) kid(name, slice string) *node {
 		at.types = types
 		at.typ = types[0].Code
 		if k.slicing == nil {
-			k.slicing = &Slicing{By: []Discriminator{{"type", "$this"}}, Rules: "open"}
+			k.slicing = &Slicing{By: []Discriminator{{"type", "$this"}}, Rules: "closed"}
 		}
 	}
 	return at
+}
+
+// lacks reports whether R4 has no such element: what a profile says about it can never matter.
+func (n *node) lacks(name string) bool {
+	if kinds()[n.typ] == nil {
+		return false
+	}
+	_, _, ok := model.ElementType(n.typ, name)
+	return !ok
 }
 
 func (n *node) sliceNamed(name string) *node {
@@ -270,6 +282,26 @@ func (n *node) repeated(k *node) *node {
 			return nil
 		}
 		at = at.kids[i]
+	}
+	return at
+}
+
+// named finds the node of an element id below the root, or nil.
+func (n *node) named(id string) *node {
+	at := n
+	for _, s := range splitID(id)[1:] {
+		i := slices.IndexFunc(at.kids, func(k *node) bool { return k.name == strings.TrimSuffix(s.name, "[x]") })
+		if i < 0 {
+			return nil
+		}
+		at = at.kids[i]
+		if s.slice == "" {
+			continue
+		}
+		if i = slices.IndexFunc(at.slices, func(k *node) bool { return k.slice == s.slice }); i < 0 {
+			return nil
+		}
+		at = at.slices[i]
 	}
 	return at
 }

@@ -41,6 +41,7 @@ type Options struct {
 	Strict bool
 
 	Markup            Policy    // about text that looks like HTML markup; Warn by default
+	ExtensionDomains  []string  // how addresses begin whose extensions are accepted although nobody defined them
 	UnknownExtensions Policy    // what to say about an extension nobody defined; Ignore by default
 	UnknownProfiles   Policy    // about a profile that is not known; Warn by default
 	Examples          bool      // accept example.org addresses

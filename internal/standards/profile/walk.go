@@ -57,7 +57,7 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 
 // quiet reports whether R4 says nothing about a primitive beyond its structure.
 func (f *field) quiet() bool {
-	return len(f.rules) == 0 && len(f.bindings) == 0 && f.typ != "string" && f.typ != "markdown" && f.typ != "canonical"
+	return len(f.rules) == 0 && len(f.bindings) == 0 && f.typ != "string" && f.typ != "markdown" && f.typ != "canonical" && f.typ != "url"
 }
 
 // member judges one value of an element.
@@ -131,7 +131,7 @@ func mentions(n *fhirjson.Node, text string, depth int) bool {
 		}
 	case fhirjson.Object:
 		for i := range n.Members() {
-			if m := &n.Members()[i]; m.Name != "id" && m.Name != "div" && mentions(&m.Value, text, depth+1) {
+			if m := &n.Members()[i]; m.Name == "div" && strings.Contains(m.Value.Text(), `"`+text+`"`) || m.Name != "id" && mentions(&m.Value, text, depth+1) {
 				return true
 			}
 		}
@@ -148,7 +148,7 @@ func (r *run) extras(n *fhirjson.Node, f *field, k *kind) {
 		for i, e := range x.Get("extension").Items() {
 			r.push("extension", i)
 			ext := &field{json: "extension", name: "extension", typ: "Extension", many: true, kind: kinds()["Extension"]}
-			r.extensionAt(&e, ext, f.typ, r.holderPath(k)+"."+f.name, x)
+			r.extensionAt(&e, ext, f.typ, r.plainPath(), x)
 			r.object(&e, ext.kind)
 			r.pop()
 		}
@@ -218,18 +218,26 @@ func (r *run) text(n *fhirjson.Node, f *field) {
 	}
 	switch f.typ {
 	case "string", "markdown":
-		if looksLikeTag(n.Text()) && f.typ == "string" {
-			r.by(r.tags(), "security", n, "The text looks like HTML markup.", "Write plain text: markup is shown as it stands, and some readers would run it.")
+		if policy := r.tags(f.typ); policy > Ignore && looksLikeTag(n.Text()) {
+			r.by(policy, "security", n, "The text looks like HTML markup.", "Write plain text: markup is shown as it stands, and some readers would run it.")
+		}
+	case "url":
+		if r.o.Strict && !r.o.Examples && strings.Contains(n.Text(), "example.org") {
+			r.fail("value", n, "The address is that of an example.", "Write the real address.")
 		}
 	case "canonical":
 		if s := n.Text(); s != "" && s[0] != '#' && !strings.Contains(s, ":") {
-			r.warn("value", n, "A canonical address is absolute.", "Write the whole URL, such as https://example.org/Library/x.")
+			r.by(r.strict(), "value", n, "A canonical address is absolute.", "Write the whole URL, such as https://example.org/Library/x.")
 		}
 	}
 }
 
-func (r *run) tags() Policy {
-	if r.o.Markup == Default {
+// tags is how markup in a text is taken: markdown may hold it unless it is refused altogether.
+func (r *run) tags(typ string) Policy {
+	switch {
+	case typ == "markdown" && r.o.Markup != Refuse:
+		return Ignore
+	case r.o.Markup == Default:
 		return Warn
 	}
 	return r.o.Markup
