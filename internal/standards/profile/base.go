@@ -23,6 +23,7 @@ type field struct {
 	kind       *kind  // nil for primitives and for any resource
 	prim       bool
 	many       bool
+	coded      bool // a code of a required binding
 	choice     bool
 	canonicals []string // resource types a canonical may name
 	targets    []string
@@ -85,7 +86,7 @@ func (b *kindBuilder) add(t *fhir.Type) {
 
 func (b *kindBuilder) element(parent *kind, e *fhir.Element, name string, inline bool) {
 	name, choice := strings.CutSuffix(name, "[x]")
-	base := field{json: name, name: name, many: e.Max != 1, choice: choice, canonicals: e.Canonicals, targets: e.Targets}
+	base := field{json: name, name: name, many: e.Max != 1, choice: choice, coded: e.Binding == "required" && len(e.Types) == 1 && e.Types[0] == "code", canonicals: e.Canonicals, targets: e.Targets}
 	if e.ValueSet != "" && (e.Binding == "required" || e.Binding == "extensible") {
 		if _, listed := fhir.Codes(bare(e.ValueSet)); !listed || e.Binding == "extensible" {
 			base.bindings = []Binding{{e.Binding, e.ValueSet}}

@@ -16,10 +16,11 @@ type bundle struct {
 	entries []*fhirjson.Node
 	byURL   map[string]int
 	byID    map[string]int // Type/id
+	byNode  map[*fhirjson.Node]int
 }
 
 func newBundle(n *fhirjson.Node) *bundle {
-	b := &bundle{node: n, typ: n.Get("type").Text(), byURL: map[string]int{}, byID: map[string]int{}}
+	b := &bundle{node: n, typ: n.Get("type").Text(), byURL: map[string]int{}, byID: map[string]int{}, byNode: map[*fhirjson.Node]int{}}
 	items := n.Get("entry").Items()
 	for i := range items {
 		e := &items[i]
@@ -32,7 +33,9 @@ func newBundle(n *fhirjson.Node) *bundle {
 				b.byURL[u+"/_history/"+v] = i
 			}
 		}
-		if res := e.Get("resource"); res.Get("id").Text() != "" {
+		res := e.Get("resource")
+		b.byNode[res] = i
+		if res.Get("id").Text() != "" {
 			key := res.Get("resourceType").Text() + "/" + res.Get("id").Text()
 			if _, dup := b.byID[key]; !dup {
 				b.byID[key] = i
@@ -40,6 +43,22 @@ func newBundle(n *fhirjson.Node) *bundle {
 		}
 	}
 	return b
+}
+
+// enter makes an entry's resource the one that references are resolved from; the result undoes it.
+func (r *run) enter(n *fhirjson.Node) func() {
+	here := r.res[len(r.res)-1]
+	if here.bundle == nil || here.node == n {
+		return func() {}
+	}
+	i, ok := here.bundle.byNode[n]
+	if !ok {
+		return func() {}
+	}
+	saved := r.env
+	r.res = append(r.res, scope{node: n, bundle: here.bundle, base: here.bundle.entries[i].Get("fullUrl").Text()})
+	r.env.Resource, r.env.RootResource = n, n
+	return func() { r.res, r.env = r.res[:len(r.res)-1], saved }
 }
 
 // find returns the resource that a reference from an entry with the fullUrl base names (R4 Bundle, "Resolving
@@ -140,7 +159,11 @@ func (r *run) entry(e *fhirjson.Node, b *bundle) {
 func (r *run) identity(full, res *fhirjson.Node) {
 	id := res.Get("id").Text()
 	server, ok := serverOf(full.Text())
-	if _, _, known := fhir.ParseReference(full.Text()); !ok || !known || id == "" {
+	if _, _, known := fhir.ParseReference(full.Text()); !ok || !known {
+		return
+	}
+	if id == "" {
+		r.by(r.strict(), "required", res, "The fullUrl is that of a server's resource, but the resource has no id.", "Add the id, or write urn:uuid: and a UUID as fullUrl.")
 		return
 	}
 	if rest := strings.TrimPrefix(full.Text(), server); !strings.HasPrefix(rest+"/", res.Get("resourceType").Text()+"/"+id+"/") {

@@ -21,6 +21,11 @@ func (r *run) check(it value, c *node) {
 		r.targets(it, c)
 	}
 	r.content(it, c)
+	r.below(it, c)
+}
+
+// below judges the elements of a value.
+func (r *run) below(it value, c *node) {
 	var buf [8]value
 	for _, k := range c.kids {
 		r.group(it, k, buf[:0])
@@ -73,7 +78,15 @@ func (r *run) group(parent value, c *node, buf []value) {
 		if repeats {
 			r.path[len(r.path)-1].index = i
 		}
-		r.check(v, c)
+		if c.name == "resource" {
+			// Rules on the element see the resource outside, those below it the resource inside.
+			r.content(v, c)
+			leave := r.enter(v.node)
+			r.below(v, c)
+			leave()
+		} else {
+			r.check(v, c)
+		}
 	}
 	r.path[len(r.path)-1].index = -1
 	if len(c.slices) > 0 {
@@ -156,14 +169,11 @@ func (r *run) oneOf(it value, profiles []string, c *node, what string) bool {
 	var known []*Definition
 	for _, p := range profiles {
 		url, part, _ := strings.Cut(p, "#")
-		if d := r.set.Find(url); d != nil {
-			if part == "" {
-				known = append(known, d)
-				continue
-			}
-			if n := r.set.tree(d).root.named(part); n != nil {
-				r.check(it, n)
-			}
+		if d := r.set.Find(url); d != nil && part == "" {
+			known = append(known, d)
+			continue
+		} else if n := r.part(p); n != nil {
+			r.check(it, n)
 			return true
 		}
 		if name, ok := strings.CutPrefix(bare(p), structureBase); ok && fhir.Definition(name) != nil {
@@ -172,7 +182,7 @@ func (r *run) oneOf(it value, profiles []string, c *node, what string) bool {
 			}
 			continue
 		}
-		r.by(r.o.UnknownProfiles, "not-found", it.any(), "The profile "+shown(p)+", which "+r.who(c)+" asks for here, is not known, so it was not checked.", "Import the guide that defines it (yarrow import guide).")
+		r.by(r.missing(), "not-found", it.any(), "The profile "+shown(p)+", which "+r.who(c)+" asks for here, is not known, so it was not checked.", "Import the guide that defines it (yarrow import guide).")
 		return true
 	}
 	switch {
@@ -190,6 +200,14 @@ func (r *run) oneOf(it value, profiles []string, c *node, what string) bool {
 	}
 	r.fail("value", it.any(), "Here "+what+" meets none of the profiles that "+r.who(c)+" allows.", "It must conform to "+orList(urls(known))+".")
 	return false
+}
+
+// missing is how a profile is taken that another profile names and nobody knows.
+func (r *run) missing() Policy {
+	if r.o.Strict {
+		return Refuse
+	}
+	return r.o.UnknownProfiles
 }
 
 // conforms reports whether a value meets a definition.

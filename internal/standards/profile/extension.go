@@ -81,7 +81,7 @@ func (r *run) extensionAt(n *fhirjson.Node, f *field, typ, path string, parent *
 		r.fail("structure", n, "This extension does not change the meaning of what holds it, so it is no modifier.", "Put it into extension.")
 	}
 	if !r.inContext(d, typ, path, parent) {
-		r.fail("extension", n, "The extension "+shown(text)+" may not stand here.", "It is for "+orList(places(d))+".")
+		r.by(r.strict(), "extension", n, "The extension "+shown(text)+" may not stand here.", "It is for "+orList(places(d))+".")
 	}
 	r.conform(n, nil, "Extension", d)
 }

@@ -207,7 +207,7 @@ func readBindings(n *fhirjson.Node) []Binding {
 				vs = x.Get("valueUri").Text()
 			}
 			out = append(out, Binding{"required", vs})
-		case strings.HasSuffix(url, "/additional-binding"):
+		case strings.HasSuffix(url, "/additional-binding"), strings.HasSuffix(url, ".binding.additional"):
 			out = append(out, additionalBinding(&x)...)
 		}
 	}

@@ -126,16 +126,23 @@ func (r *run) targets(it value, c *node) {
 
 // conformTarget judges what a reference leads to: it must meet one of the profiles.
 func (r *run) conformTarget(target *fhirjson.Node, typ string, profiles []string, c *node, it value) {
+	why := ""
 	for _, p := range profiles {
 		d := r.set.Find(p)
 		if d == nil {
-			return // R4's own type, or not known: nothing more to ask
+			if r.profileType(p) == "" {
+				r.by(r.missing(), "not-found", it.node, "The profile "+shown(p)+", which "+r.who(c)+" asks of the target, is not known, so it was not checked.", "Import the guide that defines it (yarrow import guide).")
+			}
+			return // R4's own type: nothing more to ask
 		}
 		if r.quiet(func() { r.conform(target, nil, typ, d) }) {
 			return
 		}
+		if why == "" {
+			why = r.why
+		}
 	}
-	r.fail("value", it.node, "What the reference names does not meet the profile that "+r.who(c)+" asks of it.", "It must conform to "+orList(profiles)+".")
+	r.fail("value", it.node, "What the reference names does not meet the profile that "+r.who(c)+" asks of it.", "It must conform to "+orList(profiles)+". The first fault is at "+why)
 }
 
 // aggregated judges where a reference may lead (R4 ElementDefinition.type.aggregation).

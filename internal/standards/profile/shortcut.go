@@ -37,6 +37,10 @@ var shortcuts = map[string]shortcut{
 	"obs-6": func(_ *run, n *fhirjson.Node) answer {
 		return when(n.Get("dataAbsentReason") == nil || !hasChoice(n, "value"))
 	},
+	"que-7": func(_ *run, n *fhirjson.Node) answer {
+		// The published expression says Boolean, the type of FHIRPath, and means boolean, that of FHIR.
+		return when(n.Get("operator").Text() != "exists" || n.Get("answerBoolean") != nil)
+	},
 	"obs-7": func(_ *run, n *fhirjson.Node) answer {
 		if n.Get("component") == nil || !hasChoice(n, "value") {
 			return yes

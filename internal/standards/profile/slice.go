@@ -170,10 +170,7 @@ func (r *run) byValue(values []value, defs []*node) answer {
 		if !slices.ContainsFunc(values, func(v value) bool {
 			return r.quiet(func() {
 				r.content(v, n)
-				var buf [8]value
-				for _, k := range n.kids {
-					r.group(v, k, buf[:0])
-				}
+				r.below(v, n)
 			})
 		}) {
 			return no
@@ -357,7 +354,7 @@ func (r *run) stepNodes(from []*node, steps []string, typ string) []*node {
 					next = append(next, n.ofType(typ)...)
 					continue
 				}
-				next = append(next, r.below(n, strings.TrimSuffix(s, "[x]"))...)
+				next = append(next, r.nodesBelow(n, strings.TrimSuffix(s, "[x]"))...)
 			}
 		}
 		from = next
@@ -365,8 +362,8 @@ func (r *run) stepNodes(from []*node, steps []string, typ string) []*node {
 	// A place that only names a profile says what the profile says there.
 	for _, n := range slices.Clone(from) {
 		if len(n.types) == 1 && len(n.types[0].Profiles) == 1 && !n.discriminates() {
-			if d := r.set.Find(n.types[0].Profiles[0]); d != nil {
-				from = append(from, r.set.tree(d).root)
+			if part := r.part(n.types[0].Profiles[0]); part != nil {
+				from = append(from, part)
 			}
 		}
 	}
@@ -383,8 +380,8 @@ func (n *node) ofType(typ string) []*node {
 	return out
 }
 
-// below finds the nodes of an element under n and under the profiles of its types.
-func (r *run) below(n *node, name string) []*node {
+// nodesBelow finds the nodes of an element under n and under the profiles of its types.
+func (r *run) nodesBelow(n *node, name string) []*node {
 	var out []*node
 	for _, k := range n.kids {
 		if k.name == name {
@@ -403,8 +400,8 @@ func (r *run) below(n *node, name string) []*node {
 	}
 	for _, t := range n.types {
 		for _, p := range t.Profiles {
-			if d := r.set.Find(p); d != nil && len(t.Profiles) == 1 {
-				out = append(out, r.below(r.set.tree(d).root, name)...)
+			if part := r.part(p); part != nil && len(t.Profiles) == 1 {
+				out = append(out, r.nodesBelow(part, name)...)
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type tree struct {
 type node struct {
 	name  string // element name without [x]; for the root the type
 	slice string // slice name, "" for the element itself
+	whole bool   // the root of a profile of a resource
 	typ   string // model type of its values if there is one, "" for a choice or any resource
 	path  string // for messages: Observation.component:systolic
 
@@ -64,6 +65,9 @@ func (s *Set) compile(d *Definition, above []string) *tree {
 		t.add(&d.Elements[i])
 	}
 	t.root.link(t.root)
+	if k := kinds()[t.root.typ]; k != nil {
+		t.root.whole = k.resource
+	}
 	return t
 }
 
@@ -304,6 +308,20 @@ func (n *node) named(id string) *node {
 		at = at.slices[i]
 	}
 	return at
+}
+
+// part finds what a profile address says: of the whole, or of the one element after "#". nil if it is not known.
+func (r *run) part(p string) *node {
+	url, id, _ := strings.Cut(p, "#")
+	d := r.set.Find(url)
+	if d == nil {
+		return nil
+	}
+	root := r.set.tree(d).root
+	if id == "" {
+		return root
+	}
+	return root.named(id)
 }
 
 var model = &fhir.Model{}

@@ -96,10 +96,13 @@ type run struct {
 	set  *Set
 	root *fhirjson.Node
 
-	issues fhir.Issues
+	issues           fhir.Issues
+	errors, warnings int
+
 	silent int  // > 0: only whether there is an error matters
 	failed bool // an error was found while silent
-	left   int  // work left
+	why    string
+	left   int // work left
 	path   []place
 	res    []scope // the resources on the way, innermost last
 	busy   []visit // profile checks under way, against circles
@@ -142,11 +145,17 @@ func (r *run) spend() bool {
 // report adds an issue at the current path plus suffix.
 func (r *run) report(severity, code string, n *fhirjson.Node, text, fix string) {
 	if r.silent > 0 {
-		r.failed = r.failed || severity == "error"
+		if severity == "error" && !r.failed {
+			r.failed, r.why = true, r.at()+": "+text
+		}
 		return
 	}
-	if len(r.issues) >= maxIssues {
-		if len(r.issues) == maxIssues {
+	if severity != "error" {
+		if r.warnings++; r.warnings > maxIssues {
+			return
+		}
+	} else if r.errors++; r.errors > maxIssues {
+		if r.errors == maxIssues+1 {
 			r.issues = append(r.issues, fhir.Issue{Severity: "error", Code: "too-costly", Text: "There are more faults than the " + strconv.Itoa(maxIssues) + " shown.", Fix: "Correct these first, then check again."})
 		}
 		return
@@ -313,6 +322,9 @@ func (r *run) conform(n, extra *fhirjson.Node, typ string, d *Definition) {
 		r.by(r.o.UnknownProfiles, "not-found", at, "The profile "+shown(d.URL)+" stands on "+shown(t.lost[0])+", which is not known here, so only a part was checked.", "Import the guide that defines it (yarrow import guide).")
 	}
 	r.busy = append(r.busy, visit{at, t.root})
+	if t.root.whole {
+		defer r.enter(n)()
+	}
 	r.check(value{n, extra, typ}, t.root)
 	r.busy = r.busy[:len(r.busy)-1]
 }

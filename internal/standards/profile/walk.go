@@ -32,7 +32,14 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 	for i := range members {
 		name, v := members[i].Name, &members[i].Value
 		if name != "" && name[0] == '_' {
-			r.extras(v, k.fields[name[1:]], k)
+			if f := k.fields[name[1:]]; f != nil && f.prim {
+				r.extras(v, f)
+				if f.coded && n.Get(f.json) == nil && r.o.Strict {
+					r.push(f.name, -1)
+					r.fail("required", v, "A code is required here; a reason why there is none is not enough.", "Give a code of the value set.")
+					r.pop()
+				}
+			}
 			continue
 		}
 		f := k.fields[name]
@@ -140,10 +147,7 @@ func mentions(n *fhirjson.Node, text string, depth int) bool {
 }
 
 // extras judges the extensions that stand beside primitives.
-func (r *run) extras(n *fhirjson.Node, f *field, k *kind) {
-	if f == nil || !f.prim {
-		return
-	}
+func (r *run) extras(n *fhirjson.Node, f *field) {
 	one := func(x *fhirjson.Node) {
 		for i, e := range x.Get("extension").Items() {
 			r.push("extension", i)
@@ -194,9 +198,8 @@ func (r *run) test(c *rule, it value) {
 		r.left -= r.env.Steps
 		r.warn("too-costly", it.any(), "The rule "+c.Key+" needs too much work on this value, so it was not checked.", "Split the resource, or simplify the rule.")
 	case err != nil:
-		// A rule that does not fit the value (two names where one is expected) is not met by it.
-		r.broken(c, it)
-	case known && !holds:
+		// The rule does not fit the value (two telecoms where a condition needs one): a fault of the rule.
+	case known && !holds, !known && r.o.Strict && c.source == "":
 		r.broken(c, it)
 	}
 }

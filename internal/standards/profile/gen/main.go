@@ -170,6 +170,12 @@ func sortByURL(defs []*profile.Definition) {
 // lean drops what carries no constraint: texts, example bindings, elements that say nothing.
 func lean(d *profile.Definition) *profile.Definition {
 	d.Name = ""
+	for i, c := range d.Contexts {
+		// Every definition that R4 itself publishes carries it on the type, not on the code in it.
+		if strings.HasSuffix(d.URL, "/structuredefinition-fhir-type") && c.Expression == "ElementDefinition.type.code" {
+			d.Contexts[i].Expression = "ElementDefinition.type"
+		}
+	}
 	kept := d.Elements[:0]
 	for _, e := range d.Elements {
 		e.Bindings = slices.DeleteFunc(e.Bindings, func(b profile.Binding) bool { return b.Strength == "example" })
