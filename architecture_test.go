@@ -60,6 +60,8 @@ var shelves = []string{
 	"internal/web/desk",
 	"internal/web/chart",
 
+	"internal/prove",
+
 	"cmd/yarrow",
 }
 

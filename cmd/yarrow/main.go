@@ -38,6 +38,8 @@ type commands struct {
 	Restore  restore   `cmd:"" help:"Restore a backup into an empty installation, or one practice that holds nothing."`
 	Keys     keyring   `cmd:"" help:"Export, import and recover the keys that the data is sealed with."`
 	Doctor   doctor    `cmd:"" help:"Look for damage in what is stored, and say what to do about it."`
+	Audit    audits    `cmd:"" help:"Check, sign and export the record of who did what."`
+	Prove    proofs    `cmd:"" help:"Show that a promise holds, on throw-away copies, with a signed report. Exit 0 only when it does."`
 	Migrate  migrate   `cmd:"" help:"Bring a PostgreSQL database to the schema of this version."`
 	Version  showV     `cmd:"" help:"Print the version."`
 }

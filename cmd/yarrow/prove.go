@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/prove"
+	"yarrow.health/internal/standards/fhir"
+)
+
+// proofs show that a promise holds, on throw-away copies. `yarrow prove isolation` and others become a line here.
+type proofs struct {
+	Audit proveAudit `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
+}
+
+// proving is what every proof takes.
+type proving struct {
+	Control    bool   `help:"Break the property on purpose in a throw-away copy: the proof must fail."`
+	JSON       bool   `name:"json" help:"Print the signed report as JSON."`
+	Out        string `help:"Write the signed report to this file too." placeholder:"FILE"`
+	Seed       uint64 `help:"Repeat an earlier run: everything random follows from it."`
+	Cycles     int    `help:"How often to try, for proofs that repeat." placeholder:"N"`
+	Scratch    string `help:"Folder for throw-away data." placeholder:"DIR" type:"existingdir"`
+	Database   string `help:"Run on PostgreSQL: the application's URL of an empty database made for this." placeholder:"URL"`
+	Owner      string `help:"The owner's URL of the same database." placeholder:"URL"`
+	SigningKey string `help:"Key that signs the report; made when there is none." placeholder:"FILE"`
+}
+
+// carry runs a proof and ends with 0 only when the property holds.
+func (c *proving) carry(ctx context.Context, out *output, p prove.Proof) error {
+	if (c.Database == "") != (c.Owner == "") {
+		return fhir.Problem("required", "A proof on PostgreSQL needs two addresses.", "Give --database and --owner of an empty database made for this.")
+	}
+	path := c.SigningKey
+	if path == "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return fhir.Problem("required", "There is no place for the key that signs reports.", "Name one with --signing-key.").Because(err)
+		}
+		path = filepath.Join(dir, "yarrow", "prove.key")
+	}
+	key, err := prove.SigningKey(path)
+	if err != nil {
+		return fhir.Problem("value", "The key that signs reports cannot be used.", "Name another with --signing-key; it is made when there is none.").Because(err)
+	}
+	report, err := prove.Carry(ctx, p, prove.Options{Version: version, Control: c.Control, Seed: c.Seed, Cycles: c.Cycles, Dir: c.Scratch,
+		Engine: prove.Engine{App: c.Database, Owner: c.Owner}, Say: func(format string, args ...any) { fmt.Fprintf(out.errs, format+"\n", args...) }}, key)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := os.WriteFile(c.Out, append(text, '\n'), 0o600); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		fmt.Fprintf(out.text, "%s\n", text)
+	} else {
+		report.Print(out.text)
+	}
+	if !report.Holds {
+		return exitError(exitFailed)
+	}
+	return nil
+}
+
+type proveAudit struct {
+	proving
+	Tamper  bool     `help:"Alter copies in every known way: flip, delete, reorder, truncate, roll back. Each must be found."`
+	Log     string   `help:"Check this log, which yarrow audit export wrote, instead of a copy. Nothing but --key is needed." placeholder:"FILE" type:"existingfile"`
+	Key     string   `help:"The practice's public key, as yarrow audit key prints it." placeholder:"KEY"`
+	Receipt []string `help:"Receipts and checkpoints that were kept elsewhere: the log must agree with each." placeholder:"FILE" type:"existingfile"`
+}
+
+func (c *proveAudit) Run(ctx context.Context, out *output) error {
+	if c.Log == "" && len(c.Receipt) == 0 {
+		return c.carry(ctx, out, prove.Audit(c.Tamper))
+	}
+	if c.Key == "" {
+		return fhir.Problem("required", "A log is checked with the practice's public key.", "Give --key. `yarrow audit key` prints it; keep it elsewhere.")
+	}
+	receipts, err := readReceipts(c.Receipt)
+	if err != nil {
+		return err
+	}
+	p := prove.Log(c.Key, receipts)
+	if c.Log != "" {
+		f, err := os.Open(c.Log)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		p = prove.LogIn(f, c.Key, receipts)
+	}
+	return c.carry(ctx, out, p)
+}
+
+func readReceipts(files []string) (out []audit.Receipt, err error) {
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		r, err := audit.ReadReceipt(b)
+		if err != nil {
+			return nil, fhir.Problem("value", fmt.Sprintf("%s is not a receipt or a checkpoint.", path), "Give the file as it was written.").Because(err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
