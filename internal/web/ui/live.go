@@ -18,7 +18,10 @@ type Stream interface {
 	Close()
 }
 
-const heartbeat = 20 * time.Second
+const (
+	heartbeat = 20 * time.Second
+	lookEvery = 250 * time.Millisecond // whether the session still stands; see auth.Peek
+)
 
 // liveRoute serves news as server-sent events. They carry only the kind of what happened; the page asks again for what it shows,
 // under the same rights and on the same record as any other look.
@@ -46,20 +49,35 @@ func (r *Router) liveRoute() {
 		w.hw.WriteHeader(http.StatusOK)
 		fmt.Fprint(w.hw, "retry: 3000\n\n")
 		rc.Flush()
-		beat := r.o.Clock.After(heartbeat) // not put off by news: a session that has ended would go on hearing it
+		// Neither is put off by news: a session that has ended would go on hearing it.
+		beat, look := r.o.Clock.After(heartbeat), r.o.Clock.After(lookEvery)
+		// A screen that only listens does not keep its session awake; one whose session has ended must go dark.
+		alive := func() bool {
+			who, state, err := r.auth.Peek(q.Context(), q.slug, q.Token())
+			if err == nil && !state.Locked {
+				q.Staff = who.ForRequest(q.ID)
+				return true
+			}
+			fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")
+			rc.Flush()
+			return false
+		}
 		for {
 			select {
 			case <-q.Context().Done():
 				return nil
 			case <-s.Ring():
-			case <-beat:
-				beat = r.o.Clock.After(heartbeat)
-				// A screen that only listens does not keep its session awake; one whose session has ended must go dark.
-				if _, state, err := r.auth.Peek(q.Context(), q.slug, q.Token()); err != nil || state.Locked {
-					fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")
-					rc.Flush()
+				if !alive() {
 					return nil
 				}
+			case <-look:
+				look = r.o.Clock.After(lookEvery)
+				if !alive() {
+					return nil
+				}
+				continue
+			case <-beat:
+				beat = r.o.Clock.After(heartbeat)
 				if _, err := fmt.Fprint(w.hw, ": still here\n\n"); err != nil {
 					return nil
 				}

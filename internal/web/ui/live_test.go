@@ -57,3 +57,53 @@ func TestLiveNews(t *testing.T) {
 	stop()
 	<-b.closed
 }
+
+// Somebody who is disabled stops hearing anything within a second, on an open stream too, and what rings then is not told.
+func TestLiveNewsEndWithTheSession(t *testing.T) {
+	d := dbtest.SQLite(t, nil)
+	b := &bell{make(chan struct{}, 1), make(chan struct{})}
+	h := open(t, d, Options{Live: func(context.Context, auth.Staff, int64) (Stream, error) { return b, nil }})
+	srv := httptest.NewServer(h.r)
+	defer srv.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	req, _ := http.NewRequestWithContext(ctx, "GET", srv.URL+"/alder/live", nil)
+	req.AddCookie(&http.Cookie{Name: "yarrow-session-" + slug, Value: h.doctor})
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	until := func(want string) bool {
+		for lines.Scan() {
+			if lines.Text() == want {
+				return true
+			}
+			if lines.Text() == "event: scheduling.Changed" && want == "event: signed-out" {
+				t.Error("news after the end")
+			}
+		}
+		return false
+	}
+	b.ring <- struct{}{}
+	if !until("data: 7") {
+		t.Fatal("no news while all is well")
+	}
+	s, _, err := h.a.Peek(ctx, slug, h.doctor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.a.Disable(ctx, auth.SystemScope(h.id, "test"), s.UserID()); err != nil {
+		t.Fatal(err)
+	}
+	began := d.Clock.Now()
+	d.Clock.Advance(lookEvery)
+	if !until("event: signed-out") || d.Clock.Since(began) > time.Second {
+		t.Error("the stream outlives the session")
+	}
+	<-b.closed
+	if w := h.do("GET", "/alder/keys", h.doctor, nil); w.Code != http.StatusSeeOther {
+		t.Errorf("a page: %d", w.Code)
+	}
+}
