@@ -13,6 +13,7 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/simulate"
 	"yarrow.health/internal/standards/fhir"
@@ -35,6 +36,7 @@ type demoFile struct {
 	Seed     uint64        `json:"seed"`
 	Size     int           `json:"size"`
 	Planned  time.Time     `json:"planned"` // the moment the world was planned for
+	Day      string        `json:"day"`     // the day the waiting room was filled for
 	Loaded   int           `json:"loaded"`  // bundles that are in
 	Complete bool          `json:"complete"`
 	Staff    []demoPerson  `json:"staff"`
@@ -86,9 +88,14 @@ func (c *demo) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	load := demoLoad{store: g.store, scope: sys, file: f}
+	load := demoLoad{db: g.db, store: g.store, clock: clock.System(), scope: sys, file: f}
 	for b := range w.First() {
 		if err := load.put(ctx, b); err != nil {
+			return err
+		}
+	}
+	if f.Complete {
+		if err := load.today(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -113,6 +120,9 @@ func (c *demo) Run(ctx context.Context, out *output) error {
 			}
 		}
 		f.Complete = true
+		if err := load.today(ctx, w); err != nil { // the first start was on an earlier day
+			return err
+		}
 		fmt.Fprintf(out.text, "  All %d patients are in, after %.1f s.\n", f.Size, clock.System().Since(began).Seconds())
 		return f.save()
 	})
@@ -124,10 +134,13 @@ func (c *demo) plan(ctx context.Context, g *ground, base string) (*demoFile, *si
 	if b, err := os.ReadFile(f.path); err == nil {
 		var old demoFile
 		if json.Unmarshal(b, &old) == nil && !old.Planned.IsZero() {
-			f.Seed, f.Size, f.Planned, f.Loaded, f.Complete = old.Seed, old.Size, old.Planned, old.Loaded, old.Complete
+			f.Seed, f.Size, f.Planned, f.Loaded, f.Complete, f.Day = old.Seed, old.Size, old.Planned, old.Loaded, old.Complete, old.Day
 		}
 	}
 	w := simulate.Plan(f.Seed, f.Planned, f.Size)
+	if f.Day == "" {
+		f.Day = w.Now.Format(time.DateOnly)
+	}
 	f.URL, f.Practice = base, demoSlug
 	f.Note = "A demonstration: everybody here is invented. These sign-ins are public; a production server refuses them."
 	p, err := g.auth.PracticeBySlug(ctx, demoSlug)
@@ -164,7 +177,9 @@ func (c *demo) plan(ctx context.Context, g *ground, base string) (*demoFile, *si
 
 // demoLoad puts bundles in, leaving out those that an earlier start put in.
 type demoLoad struct {
+	db        *db.DB
 	store     *fhirstore.Store
+	clock     *clock.Clock
 	scope     auth.System
 	file      *demoFile
 	at        int
@@ -185,6 +200,58 @@ func (d *demoLoad) put(ctx context.Context, b simulate.Bundle) error {
 		return d.file.save()
 	}
 	return nil
+}
+
+// today carries the practice on to the present day when it was filled for an earlier one.
+func (d *demoLoad) today(ctx context.Context, w *simulate.World) error {
+	now := d.clock.Now().In(w.Zone)
+	today := now.Format(time.DateOnly)
+	if today <= d.file.Day {
+		return nil
+	}
+	book := simulate.Book{}
+	fresh := map[string]bool{}
+	err := d.db.View(ctx, d.scope, func(tx *db.Tx) error {
+		midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, w.Zone)
+		since, err := time.ParseInLocation(time.DateOnly, d.file.Day, w.Zone)
+		if err != nil {
+			return err
+		}
+		all, err := d.store.Find(ctx, tx, "Appointment", "date", "ge"+since.Format(time.RFC3339), "date", "lt"+midnight.AddDate(0, 0, 1).Format(time.RFC3339))
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			a, err := fhirstore.Get[fhir.Appointment](r)
+			if err != nil {
+				return err
+			}
+			fresh[a.Id] = r.Version == 1
+			from, err := time.Parse(time.RFC3339, string(a.Start))
+			if err != nil || from.Before(midnight) || a.Status == "cancelled" || a.Status == "noshow" {
+				continue
+			}
+			for _, p := range a.Participant {
+				if p.Actor == nil || a.MinutesDuration == nil {
+					continue
+				}
+				if typ, id, ok := fhir.ParseReference(p.Actor.Reference); ok && typ == "Practitioner" {
+					book.Taken = append(book.Taken, simulate.Taken{Practitioner: id, From: from, Minutes: *a.MinutesDuration})
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	book.Untouched = func(id string) bool { return fresh[id] }
+	b := simulate.Plan(w.Seed, d.file.Planned, d.file.Size).Later(now, book) // on a plan of its own, which it uses up
+	if _, err := d.store.Apply(ctx, d.scope, b.JSON, fhirstore.ApplyOptions{KeepIDs: true}); err != nil {
+		return fmt.Errorf("the simulated part %q: %w", b.Name, err)
+	}
+	d.file.Day = today
+	return d.file.save()
 }
 
 // list writes demo.json with the patients there are.

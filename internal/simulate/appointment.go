@@ -15,11 +15,7 @@ func (w *World) appointments(which func(*day) bool) []fhirjson.Node {
 			continue
 		}
 		for _, b := range d.blocks() {
-			from := at(d.date, b.from)
-			out = append(out, fhir.Object("resourceType", "Appointment", "id", w.id("block", b.who, dated(d.date), b.from), "status", "booked",
-				"appointmentType", fhir.Object("text", b.name), "start", stamp(from), "end", stamp(from.Add(time.Duration(b.minutes)*time.Minute)), "minutesDuration", b.minutes,
-				"created", stamp(at(w.Now, 0).AddDate(0, -2, 0)),
-				"participant", fhir.Array(w.taking(fhir.RefTo(w.Staff[b.who].Reference(), w.Staff[b.who].Display()), "accepted"), w.taking(w.siteRef(w.Staff[b.who].site), "accepted"))))
+			out = append(out, w.block(d, b))
 		}
 		for _, s := range d.slots {
 			out = append(out, s.appointment())

@@ -176,13 +176,17 @@ func (w *World) book() {
 		}
 	}
 	for _, d := range w.days {
-		sort.SliceStable(d.slots, func(a, b int) bool {
-			if d.slots[a].from != d.slots[b].from {
-				return d.slots[a].from < d.slots[b].from
-			}
-			return d.slots[a].who < d.slots[b].who
-		})
+		w.sort(d)
 	}
+}
+
+func (w *World) sort(d *day) {
+	sort.SliceStable(d.slots, func(a, b int) bool {
+		if d.slots[a].from != d.slots[b].from {
+			return d.slots[a].from < d.slots[b].from
+		}
+		return d.slots[a].who < d.slots[b].who
+	})
 }
 
 // place books a patient on a day with someone who fits; nil when the day is full. near is

@@ -20,6 +20,8 @@ type chart struct {
 	out  []fhirjson.Node
 	next int // number of the next resource, for its id
 
+	later string // the booking of a day after the plan; "" for what the plan holds
+
 	problems  []*problem
 	orders    []*order
 	visits    []*visit
@@ -34,6 +36,9 @@ func (c *chart) put(n fhirjson.Node) { c.out = append(c.out, n) }
 
 func (c *chart) id(kind string) string {
 	c.next++
+	if c.later != "" {
+		return c.w.id(kind, c.later, c.next)
+	}
 	return c.w.id(kind, c.p.n, c.next)
 }
 
