@@ -46,6 +46,7 @@ var shelves = []string{
 	"internal/base/egress",
 	"internal/base/oauth",
 	"internal/base/fhirstore",
+	"internal/base/codes",
 
 	"internal/clinic/practice",
 	"internal/clinic/patient",
