@@ -42,7 +42,13 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.patients = patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients, h.queue)
 	record := clinical.NewRecord(g.db, g.store, people)
-	notes := clinical.NewNotes(clinical.NewDrafts(g.db, g.store), record, book, g.audit, h.queue)
+	drafts := clinical.NewDrafts(g.db, g.store)
+	notes := clinical.NewNotes(drafts, record, book, g.audit, h.queue)
+	h.queue.Plan(jobs.Plan{Kind: clinical.ForgetDrafts, Every: 24 * time.Hour, At: 8 * time.Hour}) // small hours in America
+	h.queue.Handle(clinical.ForgetDrafts, func(ctx context.Context, j *jobs.Job) error {
+		_, err := drafts.Forget(ctx, auth.SystemScope(j.Practice, "drafts"), g.db.Clock().Now().Add(-clinical.DraftsKept))
+		return err
+	})
 	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
 		Demo: demo, Secure: secure, Clock: g.db.Clock(), Log: out.log,
 		Find: desk.Find(h.patients),

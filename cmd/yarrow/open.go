@@ -115,7 +115,9 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 }
 
 // rule has the sensitivity labels and the consents of a practice decide what a store shows.
-func (g *ground) rule(s *fhirstore.Store) { s.Labels, s.Rules = auth.Sensitivity, g.auth.FollowResource }
+func (g *ground) rule(s *fhirstore.Store) {
+	s.Labels, s.Rules = auth.Sensitivity, g.auth.FollowResource
+}
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.
 func (o *output) newMaster(c *keys.Created) {

@@ -382,6 +382,25 @@ func (d *Drafts) Mine(ctx context.Context, s auth.Staff) ([]Draft, error) {
 	return out, err
 }
 
+// DraftsKept is how long a draft that was signed or discarded stays, in case its words are wanted back. A signed note keeps its own
+// words for good; an open draft waits for its author however long it takes.
+const DraftsKept = 30 * 24 * time.Hour
+
+// ForgetDrafts is the kind of the nightly work that removes drafts which were closed longer than DraftsKept ago.
+const ForgetDrafts = "clinical.ForgetDrafts"
+
+// Forget removes the drafts of the practice that were signed or discarded and last touched before an instant, with their log.
+func (d *Drafts) Forget(ctx context.Context, s auth.System, before time.Time) (n int64, err error) {
+	err = d.db.Do(ctx, s, func(tx *db.Tx) error {
+		if _, err := tx.Exec(ctx, delOldWords, int64(tx.Practice()), before.UnixMicro()); err != nil {
+			return err
+		}
+		n, err = tx.Exec(ctx, delOldDrafts, int64(tx.Practice()), before.UnixMicro())
+		return err
+	})
+	return n, err
+}
+
 // ownDraft reads a draft and refuses it when it belongs to another patient than named:
 // the page and the draft must agree about whose note this is.
 func ownDraft(ctx context.Context, tx *db.Tx, patientID, draftID, writer string) (*Draft, error) {

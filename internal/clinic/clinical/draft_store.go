@@ -53,6 +53,9 @@ var (
 		WHERE practice_id = $1 AND draft = $2 AND writer = $3 AND seq <= $4 AND late = 1`)
 	delThin = db.SQL(`DELETE FROM note_words
 		WHERE practice_id = $1 AND draft = $2 AND writer = $3 AND seq < $4 AND late = $5 AND saved >= $6 AND seq > 0`)
+	delOldWords = db.SQL(`DELETE FROM note_words WHERE practice_id = $1 AND draft IN
+		(SELECT d.draft FROM note_draft d WHERE d.practice_id = $1 AND d.state <> 0 AND d.seen < $2)`)
+	delOldDrafts  = db.SQL(`DELETE FROM note_draft WHERE practice_id = $1 AND state <> 0 AND seen < $2`)
 	delAllButLast = db.SQL(`DELETE FROM note_words WHERE practice_id = $1 AND draft = $2
 		AND seq < (SELECT MAX(w.seq) FROM note_words w
 			WHERE w.practice_id = $1 AND w.draft = $2 AND w.writer = note_words.writer)`)

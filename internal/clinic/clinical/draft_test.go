@@ -285,3 +285,39 @@ func TestNewestCounterWins(t *testing.T) {
 		}
 	})
 }
+
+// TestOldDraftsAreForgotten: what was signed or discarded a month ago goes; what waits for its author stays.
+func TestOldDraftsAreForgotten(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		p := furnish(t, d)
+		sys := auth.SystemScope(p.ID, "test")
+		gone := start(t, p, p.Doctor, tabA)
+		save(t, p, p.Doctor, gone, tabA, 1, 2, "not wanted")
+		if err := p.Notes.Discard(ctx, p.Doctor, "ann", gone.ID, tabA); err != nil {
+			t.Fatal(err)
+		}
+		kept := start(t, p, p.Doctor, tabA)
+		save(t, p, p.Doctor, kept, tabA, 1, 2, "still wanted")
+		forget := func() int64 {
+			n, err := p.Notes.Forget(ctx, sys, d.Clock.Now().Add(-clinical.DraftsKept))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		d.Clock.Advance(clinical.DraftsKept - time.Hour)
+		if n := forget(); n != 0 {
+			t.Errorf("%d drafts are forgotten too early", n)
+		}
+		d.Clock.Advance(2 * time.Hour)
+		if n := forget(); n != 1 {
+			t.Errorf("%d drafts are forgotten", n)
+		}
+		if _, err := p.Notes.Look(ctx, p.Doctor, "ann", gone.ID, ""); err == nil {
+			t.Error("the discarded draft is still there")
+		}
+		if got := body(open(t, p, p.Doctor, kept.ID, tabA)); got != "still wanted" {
+			t.Errorf("the open draft says %q", got)
+		}
+	})
+}

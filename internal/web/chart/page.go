@@ -81,7 +81,9 @@ func Register(r *ui.Router, m Modules) *Screens {
 	r.Act(p+"/drafts/{draft}/aside", auth.ChartWrite, s.setAside)
 	r.Act(p+"/drafts/{draft}/discard", auth.ChartWrite, s.discardDraft)
 	r.Act(p+"/drafts/{draft}/sign", auth.NoteSign, s.signDraft)
+	r.Page("/{practice}/drafts", auth.ChartWrite, s.mine)
 	r.AddCommands(
+		ui.Command{ID: "drafts", Title: "cmd.drafts", Keys: "G D", Permission: auth.ChartWrite, Group: ui.GroupGo, Icon: "pencil", Path: "/drafts", Rail: true},
 		ui.Command{ID: "chart-summary", Title: "chart.tab.summary", Keys: "1", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "layout-dashboard"},
 		ui.Command{ID: "chart-timeline", Title: "chart.tab.timeline", Keys: "2", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "history", Path: "/timeline"},
 		ui.Command{ID: "chart-notes", Title: "chart.tab.notes", Keys: "3", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "file-text", Path: "/notes"},
