@@ -19,6 +19,18 @@ type ApplyOptions struct {
 	// Loose turns a conditional reference that nothing answers into a logical reference (identifier) and
 	// an issue of severity warning, where it is otherwise an error.
 	Loose bool
+	// Owners keep the rules of their types; the store owns the others.
+	Owners map[string]Owner
+	// Patch applies what a PATCH entry holds to a resource and returns another tree; nil refuses PATCH entries.
+	Patch func(patch, resource *fhirjson.Node) (*fhirjson.Node, error)
+	// Look answers the GET entry of that index after the writes, in their transaction; nil reads and searches plainly.
+	Look func(ctx context.Context, tx *db.Tx, index int) (EntryResult, error)
+	// Before runs first and Within last in the writing transaction, each time it is tried. Within gets the results in the
+	// order of the entries.
+	Before func(ctx context.Context, tx *db.Tx) error
+	Within func(ctx context.Context, tx *db.Tx, entries []EntryResult) error
+	// MustExist refuses to delete what never was there as what may not be seen.
+	MustExist bool
 
 	conditions *conditionCache
 	audit      auditMode
@@ -44,6 +56,11 @@ func (s *Store) Apply(ctx context.Context, scope db.Scope, raw []byte, opt Apply
 	if err != nil {
 		return nil, fhir.Issues{*fhir.SyntaxIssue(err)}
 	}
+	return s.ApplyNode(ctx, scope, n, opt)
+}
+
+// ApplyNode is Apply for a Bundle that is parsed already. It takes the tree over.
+func (s *Store) ApplyNode(ctx context.Context, scope db.Scope, n *fhirjson.Node, opt ApplyOptions) (*BundleResult, error) {
 	b, issue := parseBundle(n, opt.KeepIDs)
 	if issue != nil {
 		return nil, fhir.Issues{*issue}

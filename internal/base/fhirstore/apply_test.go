@@ -101,7 +101,7 @@ func TestBundlesRefused(t *testing.T) {
 		"twice":              {bundleOf("transaction", request("PUT", "Patient/a", `{"resourceType":"Patient","id":"a"}`), request("PUT", "Patient/a", `{"resourceType":"Patient","id":"a"}`)), "same resource", "Bundle.entry[1]"},
 		"another id":         {bundleOf("transaction", request("PUT", "Patient/a", `{"resourceType":"Patient","id":"b"}`)), "different resources", "Bundle.entry[0]"},
 		"no method":          {bundleOf("transaction", `{"resource":{"resourceType":"Patient"}}`), "no request.method", "Bundle.entry[0]"},
-		"patch":              {bundleOf("transaction", request("PATCH", "Patient/a", `{"resourceType":"Binary","contentType":"x"}`)), "not supported", "Bundle.entry[0]"},
+		"patch":              {bundleOf("transaction", request("PATCH", "Patient/a", `{"resourceType":"Binary","contentType":"x"}`)), "not taken here", "Bundle.entry[0]"},
 		"several match":      {bundleOf("transaction", post("urn:uuid:a", cond, "name=same")), "More than one", "Bundle.entry[0]"},
 		"empty condition":    {bundleOf("transaction", post("urn:uuid:a", cond, "_count=1")), "does not narrow", "Bundle.entry[0]"},
 		"stale":              {bundleOf("transaction", `{"resource":{"resourceType":"Patient","id":"s1"},"request":{"method":"PUT","url":"Patient/s1","ifMatch":"W/\"7\""}}`), "current version is 1", ""},

@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,15 +13,23 @@ import (
 )
 
 // ranks give the order of a transaction (http://hl7.org/fhir/R4/http.html#trules).
-var ranks = map[string]int{"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3}
+var ranks = map[string]int{"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3}
 
 // write carries the prepared entries out in one transaction.
 func (a *applier) write(ctx context.Context, entries []*entry) error {
+	for i, e := range entries {
+		e.nth = i
+	}
 	todo := slices.Clone(entries)
 	slices.SortStableFunc(todo, func(x, y *entry) int { return ranks[x.method] - ranks[y.method] })
 	results := make([]EntryResult, len(todo))
 	err := a.s.db.Do(ctx, a.scope, func(tx *db.Tx) error {
 		clear(results)
+		if a.opt.Before != nil {
+			if err := a.opt.Before(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if err := a.hold(ctx, tx, todo); err != nil {
 			return err
 		}
@@ -29,9 +38,23 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 			return err
 		}
 		for start := 0; start < len(changes); {
+			if run := changes[start].run; run != nil {
+				w, err := run(ctx, tx)
+				if err != nil {
+					return todo[at[start]].place(err)
+				}
+				results[at[start]] = resultOf(w, changes[start].kind)
+				start++
+				continue
+			}
 			end := wave(changes, start)
 			done, err := a.s.write(ctx, tx, changes[start:end], a.opt.audit)
 			if err != nil {
+				for i := start; i < end; i++ {
+					if changes[i].failed {
+						return todo[at[i]].place(err)
+					}
+				}
 				return err
 			}
 			for i, w := range done {
@@ -44,6 +67,18 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 				if results[i], err = a.look(ctx, tx, e); err != nil {
 					return err
 				}
+			}
+		}
+		for i, e := range todo {
+			results[i].Method = e.method
+		}
+		if a.opt.Within != nil {
+			ordered := make([]EntryResult, len(entries))
+			for i, e := range todo {
+				ordered[e.nth] = results[i]
+			}
+			if err := a.opt.Within(ctx, tx, ordered); err != nil {
+				return err
 			}
 		}
 		if a.opt.within != nil {
@@ -107,7 +142,7 @@ func (a *applier) hold(ctx context.Context, tx *db.Tx, todo []*entry) error {
 // changes lists the writes; entries whose condition found their resource need none.
 func (a *applier) changes(ctx context.Context, tx *db.Tx, todo []*entry, results []EntryResult) (out []change, at []int, err error) {
 	for i, e := range todo {
-		c := change{typ: e.typ, id: e.id, p: e.p, ifVersion: e.ifMatch, skipSame: a.opt.KeepIDs || a.b.kind == "collection"}
+		c := change{typ: e.typ, id: e.id, p: e.p, ifVersion: e.ifMatch, skipSame: a.opt.KeepIDs || a.b.kind == "collection", must: a.opt.MustExist}
 		switch e.method {
 		case "GET":
 			continue
@@ -127,6 +162,15 @@ func (a *applier) changes(ctx context.Context, tx *db.Tx, todo []*entry, results
 			}
 		case "PUT":
 			c.kind = updating
+		case "PATCH":
+			c.kind = updating
+			if e.query != "" {
+				if e.exists == "" {
+					return nil, nil, e.place(notFound(e.typ))
+				}
+				c.id = strings.TrimPrefix(e.exists, e.typ+"/")
+			}
+			c.run = a.patching(e, c.id)
 		case "DELETE":
 			c.kind, c.p = deleting, nil
 			if e.query != "" {
@@ -137,15 +181,91 @@ func (a *applier) changes(ctx context.Context, tx *db.Tx, todo []*entry, results
 				c.id = strings.TrimPrefix(e.exists, e.typ+"/")
 			}
 		}
+		if o := a.opt.Owners[e.typ]; o != nil && c.run == nil {
+			c.run = owned(o, c)
+		}
 		out, at = append(out, c), append(at, i)
 	}
 	return out, at, nil
+}
+
+// place puts an error at the entry, as Issues; what is no Issue stays what it is.
+func (e *entry) place(err error) error {
+	var many fhir.Issues
+	var one *fhir.Issue
+	if !errors.As(err, &many) && !errors.As(err, &one) {
+		return err
+	}
+	var out fhir.Issues
+	for _, i := range issuesFrom(err) {
+		out = append(out, *e.at(&i))
+	}
+	return out
+}
+
+// owned has a change done by the owner of its type.
+func owned(o Owner, c change) func(ctx context.Context, tx *db.Tx) (written, error) {
+	return func(ctx context.Context, tx *db.Tx) (written, error) {
+		var r *Resource
+		var err error
+		switch c.kind {
+		case deleting:
+			return written{}, o.Delete(ctx, tx, c.typ, c.id, c.ifVersion)
+		case creating:
+			r, err = o.Create(ctx, tx, c.p)
+		default:
+			r, err = o.Update(ctx, tx, c.p, c.ifVersion)
+		}
+		if err != nil {
+			return written{}, err
+		}
+		return written{resource: r, created: r.Created}, nil
+	}
+}
+
+// patching reads a resource as the writes before it left it, applies the patch and has its owner store it.
+func (a *applier) patching(e *entry, id string) func(ctx context.Context, tx *db.Tx) (written, error) {
+	return func(ctx context.Context, tx *db.Tx) (written, error) {
+		if a.opt.Patch == nil {
+			return written{}, fhir.Problem("not-supported", "PATCH entries are not taken here.", "Send the whole resource with PUT.")
+		}
+		r, err := a.s.Read(ctx, tx, e.typ, id)
+		if err != nil {
+			return written{}, err
+		}
+		if e.ifMatch != 0 && e.ifMatch != r.Version {
+			return written{}, Conflict(e.typ, e.ifMatch, r.Version)
+		}
+		n, err := a.opt.Patch(e.patch, r.Node())
+		if err != nil {
+			return written{}, err
+		}
+		p, err := a.s.PrepareNode(ctx, n)
+		if err != nil {
+			return written{}, err
+		}
+		if p.Type != e.typ || p.ID != id {
+			return written{}, fhir.Problem("processing", "The patch changes which resource this is.", "Leave resourceType and id as they are.")
+		}
+		var o Owner = a.s
+		if own := a.opt.Owners[e.typ]; own != nil {
+			o = own
+		}
+		out, err := o.Update(ctx, tx, p, r.Version)
+		if err != nil {
+			return written{}, err
+		}
+		return written{resource: out}, nil
+	}
 }
 
 // wave returns the end of the longest run of changes that are about different resources.
 func wave(changes []change, start int) int {
 	seen := map[[2]string]bool{}
 	for i := start; i < len(changes); i++ {
+		if changes[i].run != nil {
+			return i
+		}
 		ref := [2]string{changes[i].typ, changes[i].id}
 		if seen[ref] {
 			return i
@@ -168,6 +288,16 @@ func resultOf(w written, kind changeKind) EntryResult {
 
 // look answers a GET entry.
 func (a *applier) look(ctx context.Context, tx *db.Tx, e *entry) (EntryResult, error) {
+	if a.opt.Look != nil {
+		r, err := a.opt.Look(ctx, tx, e.index)
+		if err != nil {
+			return EntryResult{}, e.place(err)
+		}
+		return r, nil
+	}
+	if typeCode(e.typ) == 0 || strings.Contains(e.id, "/") {
+		return EntryResult{}, fhir.Issues{*e.at(fhir.Problem("value", "The request URL of a GET entry is not understood.", "Write Type/id or Type?search."))}
+	}
 	if e.id != "" {
 		r, err := a.s.Read(ctx, tx, e.typ, e.id)
 		if err != nil {

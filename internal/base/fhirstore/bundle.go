@@ -18,10 +18,12 @@ type bundle struct {
 
 // entry is one entry and what it asks for.
 type entry struct {
-	index   int
+	index   int // in the Bundle
+	nth     int // among those applied together
 	fullURL string
-	node    *fhirjson.Node // the resource, nil for DELETE and GET
-	method  string         // POST, PUT, DELETE, GET; POST for entries of a collection
+	node    *fhirjson.Node // the resource, nil for DELETE, GET and PATCH
+	patch   *fhirjson.Node // what a PATCH entry holds
+	method  string         // POST, PUT, PATCH, DELETE, GET; POST for entries of a collection
 	typ, id string
 	query   string // of a conditional update or delete, or a search
 	ifNone  string // ifNoneExist
@@ -58,6 +60,8 @@ type EntryResult struct {
 	Created  bool
 	Same     bool        // nothing had to be written
 	Page     *Page       // of a search
+	Body     []byte      // what Look answered
+	Method   string      // of the entry
 	Issues   fhir.Issues // why it failed
 }
 
@@ -126,15 +130,23 @@ func (e *entry) request(n *fhirjson.Node) {
 		if conditional {
 			e.query = query
 		}
-	case "DELETE", "GET":
+	case "PATCH":
+		if e.patch = e.node; e.patch == nil {
+			e.fail(fhir.Problem("required", "A PATCH entry has no resource.", "Add the patch as entry.resource, a Parameters, or a Binary with a JSON Patch."))
+		}
+		fallthrough
+	case "DELETE", "GET", "HEAD":
+		if e.method == "HEAD" {
+			e.method = "GET"
+		}
 		e.typ, e.id, e.query, e.node = typ, id, query, nil
-		if typeCode(typ) == 0 || strings.Contains(id, "/") {
+		if e.method != "GET" && (typeCode(typ) == 0 || strings.Contains(id, "/") || id == "" && query == "") {
 			e.fail(fhir.Problem("value", "The request URL of a "+e.method+" entry is not understood.", "Write Type/id or Type?search."))
 		}
 	case "":
-		e.fail(fhir.Problem("required", "The entry has no request.method.", "Say POST, PUT, DELETE or GET."))
+		e.fail(fhir.Problem("required", "The entry has no request.method.", "Say POST, PUT, PATCH, DELETE or GET."))
 	default:
-		e.fail(fhir.Problem("not-supported", "This method is not supported in a Bundle.", "Use POST, PUT, DELETE or GET."))
+		e.fail(fhir.Problem("not-supported", "This method is not supported in a Bundle.", "Use POST, PUT, PATCH, DELETE or GET."))
 	}
 }
 

@@ -20,8 +20,8 @@ func (a *applier) resolve(ctx context.Context, entries []*entry) error {
 		if c := e.condition(); c != "" {
 			wanted[c] = true
 		}
-		if e.node != nil {
-			references(e.node, func(ref string) string {
+		if n := e.tree(); n != nil {
+			references(n, func(ref string) string {
 				if _, _, ok := conditional(ref); ok && a.b.targets[ref] == "" {
 					wanted[ref] = true
 				}
@@ -38,11 +38,19 @@ func (a *applier) resolve(ctx context.Context, entries []*entry) error {
 		}
 	}
 	for _, e := range entries {
-		if e.node != nil && e.issue == nil {
+		if e.tree() != nil && e.issue == nil {
 			a.rewrite(e)
 		}
 	}
 	return nil
+}
+
+// tree is what of the entry may hold references.
+func (e *entry) tree() *fhirjson.Node {
+	if e.node == nil {
+		return e.patch
+	}
+	return e.node
 }
 
 // condition is the entry's own condition as Type?query, "" when it has none.
@@ -68,7 +76,7 @@ func (e *entry) settle(b *bundle, a answer) {
 		b.targets[e.typ+"/"+e.id] = a.ref
 	}
 	e.exists = a.ref
-	if e.method != "DELETE" {
+	if e.method == "POST" || e.method == "PUT" {
 		if a.ref != "" && e.method == "PUT" {
 			e.id = strings.TrimPrefix(a.ref, e.typ+"/")
 			withID(e.node, e.id)
@@ -87,7 +95,7 @@ func withID(n *fhirjson.Node, id string) {
 
 // rewrite replaces the references of an entry by what they lead to.
 func (a *applier) rewrite(e *entry) {
-	references(e.node, func(ref string) string {
+	references(e.tree(), func(ref string) string {
 		if to := a.b.targets[ref]; to != "" {
 			return to
 		}
@@ -108,7 +116,7 @@ func (a *applier) rewrite(e *entry) {
 		}
 		return ref
 	})
-	if a.opt.Loose && loosen(e.node) > 0 {
+	if a.opt.Loose && loosen(e.tree()) > 0 {
 		if a.loosened++; a.loosened == 1 {
 			a.firstLoose = e
 		}

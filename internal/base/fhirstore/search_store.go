@@ -104,6 +104,11 @@ func (s *Store) Search(ctx context.Context, tx *db.Tx, q fhirsearch.Query) (*Pag
 	if err != nil {
 		return nil, err
 	}
+	if q.Compartment != "" {
+		if err := x.inside(c, q.Compartment); err != nil {
+			return nil, err
+		}
+	}
 	page := &Page{Total: -1}
 	if q.Total == "accurate" || q.Total == "estimate" || q.Summary == "count" {
 		if page.Total, err = s.total(ctx, tx, c, q.Total == "estimate"); err != nil {

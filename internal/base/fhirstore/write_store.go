@@ -21,6 +21,10 @@ type change struct {
 	skipSame bool
 	unlabel  int64 // labels taken away by somebody with the right
 	relabel  int64 // labels added because of what the resource belongs to
+	must     bool  // a deletion needs something to delete
+	failed   bool  // set on the change that write refused
+	// run does the change instead of the store: through the owner of its type, or after reading what is there.
+	run func(ctx context.Context, tx *db.Tx) (written, error)
 }
 
 type changeKind uint8
@@ -107,6 +111,7 @@ func (s *Store) writeAs(ctx context.Context, tx *db.Tx, a kernel, changes []chan
 	for i := range changes {
 		var err error
 		if out[i], err = w.apply(ctx, &changes[i]); err != nil {
+			changes[i].failed = true
 			return nil, err
 		}
 	}
@@ -250,6 +255,9 @@ func (w *writer) apply(ctx context.Context, c *change) (written, error) {
 		return written{}, err
 	}
 	if c.kind == deleting {
+		if cur == nil && c.must {
+			return written{}, notFound(c.typ)
+		}
 		if cur == nil || cur.deleted {
 			return written{same: true, resource: &Resource{Type: c.typ, ID: c.id, Deleted: true}}, nil
 		}

@@ -32,8 +32,9 @@ type Call struct {
 	node   *fhirjson.Node
 	events []audit.Event
 	hints  fhir.Issues // warnings to go with the answer
-	nested bool        // an entry of a batch: its caller puts the accesses on record
-	key    string      // idempotency key
+	nested bool        // an entry of a Bundle: its caller puts the accesses on record
+	tx     *db.Tx      // of the transaction Bundle the call is part of, nil for none
+	key    string      // idempotency key of an entry
 }
 
 // Request is the id of the request.
@@ -71,13 +72,19 @@ func (c *Call) Warn(i ...fhir.Issue) {
 	}
 }
 
-// View runs fn in a snapshot of the practice, as the one who asks.
+// View runs fn in a snapshot of the practice, as the one who asks; inside a transaction Bundle, in its transaction.
 func (c *Call) View(ctx context.Context, fn func(tx *db.Tx) error) error {
+	if c.tx != nil {
+		return fn(c.tx)
+	}
 	return c.x.api.o.DB.View(ctx, c.Scope, fn)
 }
 
 // Header is a header of the request.
 func (c *Call) Header(name string) string { return c.x.r.Header.Get(name) }
+
+// empty says that nothing was sent.
+func (c *Call) empty() bool { return len(c.Body) == 0 && c.node == nil }
 
 // Resource is the body as a tree, from JSON or XML. The caller may change it.
 func (c *Call) Resource() (*fhirjson.Node, error) {

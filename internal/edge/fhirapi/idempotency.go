@@ -41,15 +41,21 @@ func (c *Call) Do(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*An
 		}
 		return c.after(ctx, tx, key, ans)
 	})
-	var before errAnswered
-	if errors.As(err, &before) {
-		return before.ans, nil
+	if before, ok := answeredBefore(err); ok {
+		return before, nil
 	}
 	if err != nil {
 		c.events = c.events[:seen]
 		return nil, err
 	}
 	return ans, nil
+}
+
+// answeredBefore is the answer to an earlier request that an error carries.
+func answeredBefore(err error) (*Answer, bool) {
+	var before errAnswered
+	ok := errors.As(err, &before)
+	return before.ans, ok
 }
 
 // before looks whether the key was answered already.
@@ -80,7 +86,7 @@ func (c *Call) after(ctx context.Context, tx *db.Tx, key *jobs.Key, ans *Answer)
 // idempotency is the key of the request, nil without one. A key belongs to the one who asks and to the address.
 func (c *Call) idempotency() (*jobs.Key, error) {
 	value := c.key
-	if value == "" {
+	if value == "" && !c.nested {
 		value = c.Header("Idempotency-Key")
 	}
 	if value == "" {

@@ -161,7 +161,7 @@ func (c *Call) readParameters(op *Operation) error {
 			c.Parameters = append(c.Parameters, Parameter{Name: name, Type: "string", Value: &n})
 		}
 	}
-	if len(c.Body) > 0 {
+	if !c.empty() {
 		n, err := c.Resource()
 		if err != nil {
 			return err

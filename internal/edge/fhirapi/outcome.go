@@ -75,7 +75,11 @@ func (x *exchange) explain(err error) (fhir.Issues, int) {
 	case errors.As(err, &stat):
 		return fhir.Issues{*stat.Issue}, stat.status
 	case errors.As(err, &many) && len(many) > 0:
-		return many, worst(many)
+		status := worst(many)
+		if status >= 500 {
+			x.api.o.Log.Error("a FHIR request failed", "request", x.id, "code", many[0].Code, "error", many[0].Cause)
+		}
+		return many, status
 	case errors.As(err, &one):
 		status := fhir.HTTPStatus(one.Code)
 		var moved *fhirstore.Moved
@@ -97,6 +101,10 @@ func (x *exchange) explain(err error) (fhir.Issues, int) {
 func worst(issues fhir.Issues) int {
 	for i := range issues {
 		if s := issues[i].Severity; s == "" || s == "error" || s == "fatal" {
+			var moved *fhirstore.Moved
+			if errors.As(issues[i].Cause, &moved) {
+				return http.StatusPreconditionFailed
+			}
 			return fhir.HTTPStatus(issues[i].Code)
 		}
 	}

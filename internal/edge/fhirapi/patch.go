@@ -17,8 +17,11 @@ type change func(n *fhirjson.Node) (*fhirjson.Node, error)
 
 // readPatch reads the patch in the body.
 func (c *Call) readPatch() (change, error) {
-	if len(c.Body) == 0 {
+	if c.empty() {
 		return nil, fhir.Problem("required", "The request has no body.", "Send a patch.")
+	}
+	if c.nested {
+		return patchIn(c.node)
 	}
 	if typ, _, _ := mime.ParseMediaType(c.Header("Content-Type")); typ == jsonPatch {
 		n, err := fhirjson.Parse(c.Body, fhirjson.Limits{Bytes: len(c.Body)})
@@ -31,7 +34,7 @@ func (c *Call) readPatch() (change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(doc *fhirjson.Node) (*fhirjson.Node, error) { return fhirpatch.FHIRPath(doc, n) }, nil
+	return patchIn(n)
 }
 
 // patch answers PATCH [base]/Type/id.

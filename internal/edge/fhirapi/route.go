@@ -40,7 +40,7 @@ func (a *API) resolve(method string, t target) (do act, open bool, err error) {
 func (a *API) acts(t target) map[string]act {
 	switch t.shape {
 	case system:
-		return map[string]act{"GET": a.searchAll}
+		return map[string]act{"GET": a.searchAll, "POST": a.bundle}
 	case metadata:
 		return map[string]act{"GET": a.capabilities}
 	case systemSearch:

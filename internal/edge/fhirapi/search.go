@@ -60,11 +60,7 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 		}
 		f.hints = hints
 		q.Page = place
-		if within != "" {
-			if err := inCompartment(&q, within); err != nil {
-				return err
-			}
-		}
+		q.Compartment = within
 		if f.page, err = c.Store().Search(ctx, tx, q); err != nil {
 			return err
 		}

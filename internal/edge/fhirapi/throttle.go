@@ -51,8 +51,8 @@ func newBuckets(c *clock.Clock, b Budget) *buckets {
 	return &buckets{clock: c, budget: b, by: map[client]*bucket{}}
 }
 
-// take takes one request out of a client's bucket. wait is how long until there is one again, 0 when there was.
-func (b *buckets) take(c client) (left int, wait time.Duration) {
+// take takes n requests out of a client's bucket. wait is how long until there are as many again, 0 when there were.
+func (b *buckets) take(c client, n int) (left int, wait time.Duration) {
 	now := b.clock.Now()
 	rate := float64(b.budget.Requests) / b.budget.Window.Seconds()
 	b.mu.Lock()
@@ -69,10 +69,10 @@ func (b *buckets) take(c client) (left int, wait time.Duration) {
 		k.left = math.Min(float64(b.budget.Requests), k.left+d*rate)
 	}
 	k.at = now
-	if k.left < 1 {
-		return 0, time.Duration((1 - k.left) / rate * float64(time.Second))
+	if want := float64(min(n, b.budget.Requests)); k.left < want {
+		return int(k.left), time.Duration((want - k.left) / rate * float64(time.Second))
 	}
-	k.left--
+	k.left -= float64(n)
 	return int(k.left), 0
 }
 
@@ -88,7 +88,13 @@ func (b *buckets) sweep(now time.Time, rate float64) {
 }
 
 // throttle refuses a client that has used its budget up, and shows every client what it has left.
-func (x *exchange) throttle() error {
+func (x *exchange) throttle() error { return x.charge(1) }
+
+// charge takes n requests from the client's budget: the entries of a Bundle count like requests of their own.
+func (x *exchange) charge(n int) error {
+	if n <= 0 {
+		return nil
+	}
 	c := client{practice: x.practice.ID}
 	if x.scope != nil {
 		a := x.scope.Actor()
@@ -100,11 +106,11 @@ func (x *exchange) throttle() error {
 		c.kind, c.name = "address", addressOf(x.r)
 	}
 	b := x.api.buckets
-	left, wait := b.take(c)
+	left, wait := b.take(c, n)
 	h := x.w.Header()
 	reset := int(math.Ceil(float64(b.budget.Requests-left) / float64(b.budget.Requests) * b.budget.Window.Seconds()))
 	h.Set("RateLimit-Limit", strconv.Itoa(b.budget.Requests))
-	h.Set("RateLimit-Remaining", strconv.Itoa(left))
+	h.Set("RateLimit-Remaining", strconv.Itoa(max(left, 0)))
 	h.Set("RateLimit-Reset", strconv.Itoa(reset))
 	if wait == 0 {
 		return nil

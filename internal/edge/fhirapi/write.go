@@ -198,14 +198,14 @@ func (c *Call) condition() (string, error) {
 
 // prepare readies the body for the store.
 func (c *Call) prepare(ctx context.Context, fresh bool) (*fhirstore.Prepared, error) {
-	if len(c.Body) == 0 {
+	if c.empty() {
 		return nil, fhir.Problem("required", "The request has no body.", "Send the "+c.Type+" to be stored.")
 	}
 	store := c.Store()
 	var p *fhirstore.Prepared
 	var err error
 	switch {
-	case c.x.sent != formatJSON:
+	case c.x.sent != formatJSON || c.nested:
 		n, derr := c.Resource()
 		if derr != nil {
 			return nil, derr

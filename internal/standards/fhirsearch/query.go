@@ -2,18 +2,20 @@ package fhirsearch
 
 // Query is a parsed search request. Clauses are AND-ed.
 type Query struct {
-	Type       string // resource type searched
-	Clauses    []Clause
-	Include    []Include // _include
-	RevInclude []Include // _revinclude
-	Sort       []Sort
-	Count      int      // page size asked for, 0 when not given (_count=0 becomes Summary "count")
-	Total      string   // "", none, estimate, accurate
-	Summary    string   // "", true, text, data, count, false
-	Elements   []string // _elements: top-level element names
-	Page       string   // opaque cursor of the server (_page)
-	Format     string   // _format as given
-	Pretty     bool
+	Type    string // resource type searched
+	Clauses []Clause
+	// Compartment narrows to a compartment, "Patient/x"; it comes from the address, not from a parameter.
+	Compartment string
+	Include     []Include // _include
+	RevInclude  []Include // _revinclude
+	Sort        []Sort
+	Count       int      // page size asked for, 0 when not given (_count=0 becomes Summary "count")
+	Total       string   // "", none, estimate, accurate
+	Summary     string   // "", true, text, data, count, false
+	Elements    []string // _elements: top-level element names
+	Page        string   // opaque cursor of the server (_page)
+	Format      string   // _format as given
+	Pretty      bool
 }
 
 // Clause is one condition. Its Values are OR-ed.
