@@ -19,6 +19,7 @@ type compiler struct {
 	tx    *db.Tx
 	a     *kernel
 	depth int
+	typ   string
 
 	settled bool // the index rows of the practice are all of the newest form
 }
@@ -35,6 +36,7 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 	}
 	c := &candidates{typ: typ, engine: x.tx.Engine(), a: x.a}
 	p := planOf(typ)
+	x.typ = typ
 	if x.depth == 0 && slices.ContainsFunc(clauses, func(c fhirsearch.Clause) bool { return asksUnits(&c) }) {
 		var err error
 		if x.settled, err = x.s.settled(ctx, x.tx); err != nil {
@@ -73,15 +75,26 @@ func (x *compiler) clause(ctx context.Context, c *candidates, p *plan, cl *fhirs
 		return x.has(ctx, c, p, cl)
 	case len(cl.Chain) > 0:
 		return x.chain(ctx, c, p, cl)
+	case cl.Filter != nil:
+		return x.filter(ctx, c, p, cl.Filter)
 	case cl.NeedsTerminology():
-		return fhir.Problem("not-supported", "The modifier :"+cl.Modifier+" needs a value set that is not known here.",
-			"List the codes in the request instead.")
+		listed, err := x.expand(ctx, cl)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(listed.Values) > 0:
+			return x.clause(ctx, c, p, listed)
+		case listed.Modifier == "":
+			c.none = true
+		}
+		return nil
 	}
 	sure := false
 	switch cl.Param {
 	case "_list":
 		return x.list(ctx, c, cl)
-	case "_filter", "_query":
+	case "_query":
 		return fhir.Problem("not-supported", "The search parameter "+cl.Param+" is not supported.", "Write the conditions as search parameters.")
 	case "_id":
 		sure = cl.Modifier == "" && x.ids(c, cl)
@@ -395,6 +408,11 @@ func numberBounds(prefix string, num, low, high float64) (from, to *int64) {
 
 // asksUnits says whether a clause, or one behind it, asks for an amount that may be written in several units.
 func asksUnits(c *fhirsearch.Clause) bool {
+	if c.Filter != nil {
+		asks := false
+		c.Filter.Leaves(func(leaf *fhirsearch.Clause) { asks = asks || asksUnits(leaf) })
+		return asks
+	}
 	if c.Has != nil && c.Has.Clause != nil {
 		return asksUnits(c.Has.Clause)
 	}

@@ -24,6 +24,9 @@ func clausesText(clauses []fhirsearch.Clause) string {
 	for i := range clauses {
 		c := &clauses[i]
 		b = fmt.Appendf(b, "%q:%q:%q=%+v;", c.Param, c.Modifier, c.OnlyType, c.Values)
+		if c.Filter != nil {
+			b = append(b, filterText(c.Filter)...)
+		}
 		for _, l := range c.Chain {
 			b = fmt.Appendf(b, ".%q(%s)", l.Target, clausesText([]fhirsearch.Clause{*l.Clause}))
 		}
@@ -32,6 +35,35 @@ func clausesText(clauses []fhirsearch.Clause) string {
 		}
 	}
 	return string(b)
+}
+
+func filterText(f *fhirsearch.Filter) string {
+	if f.Clause != nil {
+		return clausesText([]fhirsearch.Clause{*f.Clause})
+	}
+	var b []byte
+	for _, a := range f.Args {
+		b = fmt.Appendf(b, "%s(%s)", f.Op, filterText(a))
+	}
+	return string(b)
+}
+
+// sealBytes and openBytes are sealCursor and openCursor for a place that is not two numbers.
+func sealBytes(tx *db.Tx, q fhirsearch.Query, plain []byte) string {
+	return base64.RawURLEncoding.EncodeToString(tx.Keys().Seal(nil, plain, cursorAAD(tx, q)))
+}
+
+func openBytes(tx *db.Tx, q fhirsearch.Query) ([]byte, error) {
+	wrong := fhir.Problem("value", "The page link does not belong to this search.", "Start the search again without _page.")
+	sealed, err := base64.RawURLEncoding.DecodeString(q.Page)
+	if err != nil {
+		return nil, wrong
+	}
+	plain, err := tx.Keys().Open(nil, sealed, cursorAAD(tx, q))
+	if err != nil {
+		return nil, wrong
+	}
+	return plain, nil
 }
 
 func sealCursor(tx *db.Tx, q fhirsearch.Query, at place) string {

@@ -54,6 +54,14 @@ var kernelRequests = []string{
 	"Observation?date=2024-01", "Observation?patient=p1&date=ge2024-01-10", "Observation?code=a&date=lt2024", "Observation?date=ge2023", "Observation?code:not=a", "Observation?status:not=final&patient=p0",
 	"Observation?performer:missing=false", "Observation?_has:Task:focus:patient=p1", "Observation?code-value-quantity=a$ge3", "Observation?status=preliminary",
 	"Observation?_id=o0,o1,o2", "Observation?_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R",
+	"Observation?code:in=http://vs/a", "Observation?code:not-in=http://vs/a", "Observation?code:below=http://loinc.org|ab&status=final", "Observation?code:above=http://loinc.org|a", "Patient?_has:Observation:patient:code:in=http://vs/a",
+	"Observation?_filter=status eq final and patient eq Patient/p0", "Observation?_filter=code eq a or patient eq Patient/p1", "Observation?_filter=not (subject:Patient.name sw ash)", "Observation?_filter=not (code eq a and status eq final) and date ge 2024-01-10",
+	"Observation?_filter=subject:Patient.birthdate lt 1990 or encounter:Encounter.status eq planned", "Observation?_filter=code in http://vs/a or _id eq o1", "Observation?_filter=performer pr true or category ne laboratory",
+	"Patient?_filter=family co sh and not (_id eq p1)", "Patient?_has:Observation:patient:_filter=code eq a", "Patient?general-practitioner:Practitioner._filter=name sw a",
+	"Observation?_sort=code,-date", "Patient?_sort=-family,birthdate&_count=1", "Observation?_sort=status,subject&_count=2", "Observation?code-value-quantity=a$2,b$ge1", "Observation?value-quantity=1,3",
+	"Observation?patient:missing=false&code:text=x", "Observation?patient=p0&category:not=laboratory", "Observation?subject:missing=true", "Patient?name:contains=sh", "Patient?name:exact=Ash", "Patient?birthdate=ne1980", "Patient?birthdate=1980-05,1999",
+	"Observation?date=ap2024-01-15", "Observation?date=sa2024-01-01", "Observation?date=eb2024-01-01,gt2024-01-20", "Observation?_lastUpdated=gt2001", "Observation?_id=o0,o3&code=a", "Observation?code=http://loinc.org|", "Observation?code=|a",
+	"Observation?category=laboratory,vital-signs&code=b", "Observation?code:not=a,b", "Patient?general-practitioner:Practitioner._has:Patient:general-practitioner:name=birch",
 	"Encounter?patient=p0", "Encounter?date=ge2024-01-02", "Encounter?status=planned", "Encounter?_has:Observation:encounter:patient=p0",
 	"Task", "Task?patient=p0", "Task?focus:Observation.code=a", "Task?focus=Observation/o0", "Practitioner?name=ash", "Practitioner?_has:Patient:general-practitioner:name=ash",
 }
@@ -83,6 +91,7 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 	}
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		b := benchOn(t, d)
+		b.Terms = testTerms
 		var all []*Resource
 		rapid.Check(t, func(rt *rapid.T) {
 			// One practice serves all draws: what the last one left is deleted first.
@@ -98,7 +107,7 @@ func TestKernelFiltersEverySearch(t *testing.T) {
 			for i, r := range all { // an Encounter's labels have reached what was recorded in it
 				all[i] = b.get(r.Type, r.ID)
 			}
-			for range 6 {
+			for range 12 {
 				s := rapid.SampledFrom(who).Draw(rt, "scope")
 				b.agree(s, all, rapid.SampledFrom(kernelRequests).Draw(rt, "request"))
 			}

@@ -44,7 +44,7 @@ func (a *kernel) narrow(typ string, b auth.Bits) *narrowing {
 
 // selfContained says that one resource alone decides a clause.
 func selfContained(c *fhirsearch.Clause) bool {
-	return c.Has == nil && len(c.Chain) == 0 && c.Param != "_list" && c.Param != "_filter" && !c.NeedsTerminology()
+	return c.Has == nil && len(c.Chain) == 0 && c.Param != "_list" && c.Filter == nil && !c.NeedsTerminology()
 }
 
 // opens says whether a resource is within.

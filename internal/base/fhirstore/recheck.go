@@ -14,7 +14,8 @@ const canSearch = auth.CanSearch
 // check decides a clause on a candidate that the index let through. fhirsearch.Match decides; most candidates
 // are proved right before, by the bytes of one element or by the columns of the row, at a tenth of the cost.
 type check struct {
-	within  *narrowing // what the scope reaches of the type, instead of a clause
+	within  *narrowing  // what the scope reaches of the type, instead of a clause
+	filter  *filterNode // or _filter
 	clause  *fhirsearch.Clause
 	plan    *plan
 	targets map[string]bool // of a chain: the references that count
@@ -104,6 +105,9 @@ func plainText(s string) bool {
 func (c *check) holds(r *Resource, row *row) bool {
 	if c.within != nil {
 		return c.within.opens(r.Node())
+	}
+	if c.filter != nil {
+		return c.filter.holds(r, row)
 	}
 	if c.targets != nil {
 		for _, ref := range r.references(c.clause.Param) {

@@ -85,6 +85,23 @@ func (m slow) find(typ string, clauses []fhirsearch.Clause) (ids []string) {
 func (m slow) matches(r *Resource, clauses []fhirsearch.Clause) bool {
 	for _, c := range clauses {
 		switch {
+		case c.Filter != nil:
+			if !m.filter(r, c.Filter) {
+				return false
+			}
+		case c.NeedsTerminology():
+			var listed []fhirsearch.ValueTerm
+			for _, v := range c.Values {
+				codes, _ := testTerms(context.Background(), nil, CodeQuestion{Modifier: strings.TrimPrefix(c.Modifier, "not-"), ValueSet: v.Text, System: v.System, Code: v.Code})
+				for _, code := range codes {
+					listed = append(listed, fhirsearch.ValueTerm{System: code.System, Code: code.Code, HasSystem: true})
+				}
+			}
+			plain := c
+			plain.Modifier, plain.Values = "", listed
+			if fhirsearch.Match(r.Node(), plain) == (c.Modifier == "not-in") {
+				return false
+			}
 		case c.Has != nil:
 			if !m.has(r, c.Has) {
 				return false
@@ -98,6 +115,31 @@ func (m slow) matches(r *Resource, clauses []fhirsearch.Clause) bool {
 		}
 	}
 	return true
+}
+
+func (m slow) filter(r *Resource, f *fhirsearch.Filter) bool {
+	switch f.Op {
+	case "and":
+		return !slices.ContainsFunc(f.Args, func(a *fhirsearch.Filter) bool { return !m.filter(r, a) })
+	case "or":
+		return slices.ContainsFunc(f.Args, func(a *fhirsearch.Filter) bool { return m.filter(r, a) })
+	case "not":
+		return !m.filter(r, f.Args[0])
+	}
+	return m.matches(r, []fhirsearch.Clause{*f.Clause})
+}
+
+// testTerms knows one value set and one hierarchy.
+func testTerms(_ context.Context, _ *db.Tx, ask CodeQuestion) ([]Code, error) {
+	switch {
+	case ask.Modifier == "in" && ask.ValueSet == "http://vs/a":
+		return []Code{{"http://loinc.org", "a"}, {"http://loinc.org", "zz"}}, nil
+	case ask.Modifier == "below" && ask.Code == "ab":
+		return []Code{{"http://loinc.org", "ab"}, {"http://loinc.org", "a"}, {"http://loinc.org", "b"}}, nil
+	case ask.Modifier == "above" && ask.Code == "a":
+		return []Code{{"http://loinc.org", "ab"}, {"http://loinc.org", "a"}}, nil
+	}
+	return nil, fhir.Problem("not-found", "Not known.", "Ask for another.")
 }
 
 func (m slow) chain(r *Resource, c *fhirsearch.Clause) bool {

@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"slices"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -170,31 +171,73 @@ func (s *Store) pageInOrder(ctx context.Context, tx *db.Tx, c *candidates, o ord
 	return nil
 }
 
-// sortedLimit bounds what a sort by anything but clinical date and _lastUpdated holds in memory.
-const sortedLimit = 5000
+// sortedLimit bounds what a sort by anything but clinical date and _lastUpdated goes through.
+const sortedLimit = 20000
 
+// pageSorted sorts the keys of all matches and reads the resources of the page. The cursor holds the keys of the last
+// one shown, so that pages neither repeat nor skip what stays as it was.
 func (s *Store) pageSorted(ctx context.Context, tx *db.Tx, c *candidates, q fhirsearch.Query, want int, page *Page) error {
-	from, err := openCursor(tx, q)
-	if err != nil {
-		return err
+	var after *sorted
+	if q.Page != "" {
+		plain, err := openBytes(tx, q)
+		if err != nil {
+			return err
+		}
+		if after = unpackSorted(plain, len(q.Sort)); after == nil {
+			return fhir.Problem("value", "The page link does not belong to this search.", "Start the search again without _page.")
+		}
 	}
-	all, more, err := s.gather(ctx, tx, c, order{}, nil, sortedLimit, scanAll)
-	if err != nil {
-		return err
+	var all []sorted
+	for from := (*place)(nil); ; {
+		some, more, err := s.gather(ctx, tx, c, order{}, from, 1000, scanAll)
+		if err != nil {
+			return err
+		}
+		for _, r := range some {
+			all = append(all, sortedOf(r, q.Sort))
+		}
+		if len(all) > sortedLimit {
+			return fhir.Problem("too-costly", "More than 20,000 resources would have to be sorted.",
+				"Narrow the search, or sort by _lastUpdated or the date of the type.")
+		}
+		if more == nil {
+			break
+		}
+		from = more
 	}
-	if more != nil {
-		return fhir.Problem("too-costly", "More than 5,000 resources would have to be sorted.",
-			"Narrow the search, or sort by _lastUpdated or the date of the type.")
-	}
-	sortResources(all, q)
+	by := func(a, b sorted) int { return compareSorted(q.Sort, &a, &b) }
+	slices.SortFunc(all, by)
 	start := 0
-	if from != nil {
-		start = int(min(from.key, int64(len(all))))
+	if after != nil {
+		start, _ = slices.BinarySearchFunc(all, *after, by)
+		if start < len(all) && by(all[start], *after) == 0 {
+			start++
+		}
 	}
 	end := min(start+want, len(all))
-	page.Resources = all[start:end]
+	ids := make([]int64, 0, end-start)
+	for _, k := range all[start:end] {
+		ids = append(ids, c.a.k.id(c.typ, k.id))
+	}
+	if len(ids) > 0 {
+		rows, err := scanRows(tx.Query(ctx, selectByIDs, int64(tx.Practice()), ids))
+		if err != nil {
+			return err
+		}
+		by := make(map[int64]*Resource, len(rows))
+		for _, r := range rows {
+			if by[r.idh], err = s.resource(tx, r); err != nil {
+				return err
+			}
+		}
+		for _, id := range ids {
+			if r := by[id]; r != nil {
+				page.Resources = append(page.Resources, r)
+			}
+		}
+	}
 	if end < len(all) {
-		page.Next = sealCursor(tx, q, place{key: int64(end)})
+		page.Next = sealBytes(tx, q, all[end-1].pack())
 	}
 	return nil
 }

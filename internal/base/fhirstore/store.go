@@ -22,6 +22,9 @@ type Store struct {
 	// restricted charts and consents rule access from then on. Set it before use.
 	Rules func(ctx context.Context, tx *db.Tx, typ, id string, n *fhirjson.Node, labels int64) error
 
+	// Terms answers :in, :not-in, :above and :below; without it they are refused. Set it before use.
+	Terms Terms
+
 	db    *db.DB
 	log   *audit.Log
 	z     zcodec

@@ -25,6 +25,15 @@ func Extract(resourceType string, n *fhirjson.Node) ([]Value, error) {
 	return x.out, nil
 }
 
+// Values returns what Extract gives for one parameter, by its canonical code; nil for one that does not exist.
+func Values(resourceType, param string, n *fhirjson.Node) []Value {
+	p := Lookup(resourceType, param)
+	if p == nil {
+		return nil
+	}
+	return extractParam(p, n)
+}
+
 // extractParam returns the values of one parameter only.
 func extractParam(p *Param, n *fhirjson.Node) []Value {
 	x := extractor{resource: n}

@@ -19,6 +19,9 @@ func Match(n *fhirjson.Node, c Clause) bool {
 	if c.Has != nil || c.Param == "_list" {
 		return true
 	}
+	if c.Filter != nil {
+		return c.Filter.holds(n)
+	}
 	if c.NeedsTerminology() {
 		return false
 	}
@@ -39,6 +42,8 @@ func Match(n *fhirjson.Node, c Clause) bool {
 	switch c.Modifier {
 	case "missing":
 		return slices.ContainsFunc(c.Values, func(t ValueTerm) bool { return t.Missing == (len(values) == 0) })
+	case otherValue:
+		return slices.ContainsFunc(values, func(v Value) bool { return v.Modifier == "" && !matchEqual(&v, &c.Values[0]) })
 	case "not":
 		plain := c
 		plain.Modifier = ""
@@ -129,6 +134,15 @@ func matchValue(v *Value, t *ValueTerm, modifier string) bool {
 	return false
 }
 
+// matchEqual is matchValue for _filter's ne, in which strings are compared whole.
+func matchEqual(v *Value, t *ValueTerm) bool {
+	modifier := ""
+	if v.Kind == String {
+		modifier = equalText
+	}
+	return matchValue(v, t, modifier)
+}
+
 func matchToken(v *Value, t *ValueTerm) bool {
 	if t.HasSystem && v.System != t.System {
 		return false
@@ -163,6 +177,10 @@ func matchString(value, term, modifier string) bool {
 		return value == term
 	case "contains":
 		return strings.Contains(Fold(value), Fold(term))
+	case equalText:
+		return Fold(value) == Fold(term)
+	case endsText:
+		return strings.HasSuffix(Fold(value), Fold(term))
 	}
 	return strings.HasPrefix(Fold(value), Fold(term))
 }

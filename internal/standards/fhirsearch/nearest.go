@@ -9,7 +9,7 @@ import (
 )
 
 // controls are the parameters that steer a search instead of narrowing it.
-var controls = []string{"_count", "_elements", "_format", "_has", "_include", "_list", "_page", "_pretty", "_revinclude", "_sort", "_summary", "_total"}
+var controls = []string{"_count", "_elements", "_filter", "_format", "_has", "_include", "_list", "_page", "_pretty", "_revinclude", "_sort", "_summary", "_total"}
 
 // unknownParam reports a parameter that the type does not have, with the likeliest ones meant.
 func unknownParam(resourceType, code string) *fhir.Issue {

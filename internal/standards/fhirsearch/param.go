@@ -34,6 +34,9 @@ type typeParams struct {
 	err     error
 }
 
+// BareCodes says that every element of a token parameter is a code without a system of its own.
+func (p *Param) BareCodes() bool { return p.plainCode }
+
 // compiled holds a *typeParams by resource type. It is filled on first use and never changes after.
 var compiled sync.Map
 

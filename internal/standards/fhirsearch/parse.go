@@ -50,6 +50,40 @@ func ParseQuery(resourceType string, q map[string][]string) (Query, fhir.Issues)
 	return p.q, p.issues
 }
 
+// ParseTypes reads a search over several types (GET [base]?_type=…): one Query for each. Without _type these are all types,
+// and only parameters that every type has are understood. The issues are those of the first type that has any.
+func ParseTypes(q map[string][]string) ([]Query, fhir.Issues) {
+	var types []string
+	for _, list := range q["_type"] {
+		for typ := range strings.SplitSeq(list, ",") {
+			if typ = strings.TrimSpace(typ); !slices.Contains(types, typ) {
+				types = append(types, typ)
+			}
+		}
+	}
+	if len(types) == 0 {
+		types = fhir.ResourceTypes()
+	}
+	form := make(map[string][]string, len(q))
+	for name, values := range q {
+		if name != "_type" {
+			form[name] = values
+		}
+	}
+	out := make([]Query, 0, len(types))
+	var first fhir.Issues
+	for _, typ := range types {
+		one, issues := ParseQuery(typ, form)
+		if first == nil {
+			first = issues
+		}
+		if fhir.IsResourceType(typ) {
+			out = append(out, one)
+		}
+	}
+	return out, first
+}
+
 type queryParser struct {
 	q            Query
 	issues       fhir.Issues
@@ -193,6 +227,9 @@ func (p *queryParser) clause(typ, name, value string, depth int) (Clause, *fhir.
 	if strings.HasPrefix(name, "_has:") {
 		return p.has(typ, name, value, depth)
 	}
+	if name == "_filter" {
+		return p.filter(typ, value, depth)
+	}
 	head, rest, chained := strings.Cut(name, ".")
 	code, modifier, _ := strings.Cut(head, ":")
 	if code == "_list" && modifier == "" && !chained {
@@ -236,6 +273,14 @@ func (p *queryParser) chain(c Clause, param *Param, rest, value string, depth in
 	if c.Modifier != "" {
 		return Clause{}, fhir.Problem("not-supported", fmt.Sprintf("%q cannot stand before a dot.", ":"+c.Modifier), "Only a resource type can, such as subject:Patient.name.")
 	}
+	return p.links(c, param, rest, func(target string) (Clause, *fhir.Issue) { return p.clause(target, rest, value, depth+1) })
+}
+
+// links tries what follows the dot on every type the reference may lead to.
+func (p *queryParser) links(c Clause, param *Param, rest string, behind func(target string) (Clause, *fhir.Issue)) (Clause, *fhir.Issue) {
+	if param.Type != "reference" {
+		return Clause{}, fhir.Problem("value", fmt.Sprintf("%s is not a reference, so nothing can follow it after a dot.", param.Code), "Chain through reference parameters only, such as subject:Patient.name.")
+	}
 	targets := param.Targets
 	if c.OnlyType != "" {
 		targets = []string{c.OnlyType}
@@ -248,7 +293,7 @@ func (p *queryParser) chain(c Clause, param *Param, rest, value string, depth in
 		if p.alternatives++; p.alternatives > maxAlternatives {
 			return Clause{}, fhir.Problem("too-costly", "The chain may lead through too many types.", fmt.Sprintf("Name the types, such as %s:%s.", param.Code, target))
 		}
-		inner, issue := p.clause(target, rest, value, depth+1)
+		inner, issue := behind(target)
 		if issue != nil {
 			if fault == nil || fault.Code == "not-supported" {
 				fault = issue

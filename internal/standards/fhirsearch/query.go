@@ -38,6 +38,7 @@ type Clause struct {
 	Chain []Link
 	// Has is set for _has:Observation:patient:code=x; Param is then "_has".
 	Has    *Has
+	Filter *Filter // of _filter; Values is then empty
 	Values []ValueTerm
 }
 

@@ -164,8 +164,8 @@ func isID(s string) bool {
 	return true
 }
 
-// prefix takes the comparison off a value.
-func prefix(s string) (p, rest string) {
+// splitPrefix takes the comparison off a value.
+func splitPrefix(s string) (p, rest string) {
 	if len(s) > 2 && 'a' <= s[0] && s[0] <= 'z' {
 		switch s[:2] {
 		case "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap":
@@ -176,7 +176,7 @@ func prefix(s string) (p, rest string) {
 }
 
 func date(t *ValueTerm, param *Param) *fhir.Issue {
-	p, s := prefix(t.Raw)
+	p, s := splitPrefix(t.Raw)
 	// A "+" that was not percent-encoded arrives as a space.
 	if len(s) > 10 {
 		s = s[:10] + strings.ReplaceAll(s[10:], " ", "+")
@@ -195,7 +195,7 @@ func date(t *ValueTerm, param *Param) *fhir.Issue {
 }
 
 func numeric(t *ValueTerm, param *Param, s string) *fhir.Issue {
-	p, s := prefix(s)
+	p, s := splitPrefix(s)
 	v, half, ok := number(s)
 	low, high, within := interval(s)
 	if !ok || !within {
@@ -222,7 +222,7 @@ func quantity(t *ValueTerm, param *Param, raw string) *fhir.Issue {
 		if t.HasSystem && t.Code == "" {
 			return fhir.Problem("value", param.Code+" has a unit system but no unit.", "Write number|system|code or number||unit.")
 		}
-		_, num := prefix(unescape(parts[0]))
+		_, num := splitPrefix(unescape(parts[0]))
 		if t.HasSystem {
 			t.Base = canonical(t.System, t.Code, num, plainDecimal(t.NumLow), plainDecimal(t.NumHigh))
 		}
