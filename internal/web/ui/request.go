@@ -64,6 +64,14 @@ func (q *Request) Fields() url.Values {
 	return q.hr.PostForm
 }
 
+// Sent gives the parameters of a request as other programs make them: those of the address, or, of a form, those in its body alone.
+func (q *Request) Sent() url.Values {
+	if q.hr.Method == http.MethodPost {
+		return q.Fields()
+	}
+	return q.hr.URL.Query()
+}
+
 // readForm reads what was sent, once, so that a body that is too large is refused instead of looking like an empty form.
 func (q *Request) readForm() *fhir.Issue {
 	if q.hr.Method != http.MethodPost || !strings.HasPrefix(q.hr.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {

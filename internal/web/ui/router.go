@@ -50,6 +50,7 @@ type Router struct {
 	o      Options
 	mux    *http.ServeMux
 	cross  *http.CrossOriginProtection
+	across map[string]bool // routes that other origins may post to
 	routes []Route
 	words  *Words
 	assets *Assets
@@ -74,7 +75,7 @@ func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
 	if o.Clock == nil {
 		o.Clock = clock.System()
 	}
-	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), words: loadWords(), assets: loadAssets(), once: newOnce(o.Clock)}
+	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), across: map[string]bool{}, words: loadWords(), assets: loadAssets(), once: newOnce(o.Clock)}
 	r.mux.Handle("GET /-/assets/{name}", r.assets)
 	r.Open("POST", "/{practice}/theme", r.switchTheme)
 	r.Open("POST", "/{practice}/language", r.switchLanguage)
@@ -164,6 +165,13 @@ func (r *Router) Open(method, pattern string, h Handler) {
 	r.register(method, pattern, "", func(w *Reply, q *Request) { r.finish(w, q, h(w, q)) })
 }
 
+// OpenAcross is Open for the one form that pages of other origins may send here: a program's request for authorization, which
+// changes nothing by itself and is sent without our cookies.
+func (r *Router) OpenAcross(method, pattern string, h Handler) {
+	r.across[method+" "+pattern] = true
+	r.Open(method, pattern, h)
+}
+
 func (r *Router) register(method, pattern string, p auth.Permission, serve func(w *Reply, q *Request)) {
 	r.routes = append(r.routes, Route{method, pattern, p})
 	full := method + " " + pattern
@@ -171,7 +179,7 @@ func (r *Router) register(method, pattern string, p auth.Permission, serve func(
 		q := r.request(hr)
 		q.route = full
 		w := &Reply{r: r, hw: hw, q: q, header: http.Header{}}
-		if err := r.cross.Check(hr); err != nil {
+		if err := r.cross.Check(hr); err != nil && !r.across[full] {
 			w.Problem(http.StatusForbidden, fhir.Problem("forbidden", q.T("error.cross"), q.T("error.cross.fix")))
 			w.send(nil)
 			return

@@ -1,0 +1,189 @@
+package apps
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/desk"
+	"yarrow.health/internal/web/ui"
+)
+
+// overview is one's own connections and, for administrators, the practice's programs.
+type overview struct {
+	Mine     []oauth.Grant
+	Programs []*oauth.Client
+	Names    map[string]string // of the patients that connections are about
+}
+
+func (s *Screens) shell(q *ui.Request, title string) (ui.Shell, error) {
+	tabs, err := desk.Tabs(q.Context(), q, s.patients, q.OpenCharts(), "")
+	return ui.Shell{Title: title, Active: "apps", Open: tabs}, err
+}
+
+func (s *Screens) list(w *ui.Reply, q *ui.Request) error {
+	var o overview
+	var err error
+	if o.Mine, err = s.server.Grants(q.Context(), q.Practice, q.Staff); err != nil {
+		return err
+	}
+	if q.Can(auth.PracticeAdmin) {
+		if o.Programs, err = s.server.Clients(q.Context(), q.Practice.ID); err != nil {
+			return err
+		}
+	}
+	shell, err := s.shell(q, q.T("apps.title"))
+	if err != nil {
+		return err
+	}
+	return w.HTML(ok, listView(q, shell, o))
+}
+
+// disconnect ends one of the person's own connections, or anybody's for an administrator.
+func (s *Screens) disconnect(w *ui.Reply, q *ui.Request) error {
+	id, err := strconv.ParseInt(q.Form("grant"), 16, 64)
+	if err != nil {
+		return fhir.Problem("value", q.T("apps.grant.which"), q.T("error.again"))
+	}
+	if err := s.server.Revoke(q.Context(), q.Practice, q.Staff, id); err != nil {
+		return err
+	}
+	w.Toast(q.T("apps.disconnected"), "")
+	if p := q.Form("program"); p != "" && q.Can(auth.PracticeAdmin) {
+		w.Redirect(q.URL("apps", "programs", p))
+		return nil
+	}
+	w.Redirect(q.URL("apps"))
+	return nil
+}
+
+// form is the registration form as it stands.
+type form struct {
+	In     oauth.Client
+	JWKS   string
+	Errors []ui.FieldError
+}
+
+func (f form) err(field string) string {
+	for _, e := range f.Errors {
+		if e.Field == field {
+			return e.Words
+		}
+	}
+	return ""
+}
+
+func (s *Screens) newProgram(w *ui.Reply, q *ui.Request) error {
+	return s.showForm(w, q, ok, form{In: oauth.Client{Kind: oauth.Public, Scopes: "launch/patient openid fhirUser offline_access patient/*.rs"}})
+}
+
+func (s *Screens) showForm(w *ui.Reply, q *ui.Request, status int, f form) error {
+	shell, err := s.shell(q, q.T("apps.register"))
+	if err != nil {
+		return err
+	}
+	return w.HTML(status, formView(q, shell, f))
+}
+
+func (s *Screens) register(w *ui.Reply, q *ui.Request) error {
+	f := form{In: oauth.Client{Kind: oauth.Kind(q.Form("kind")), Name: q.Form("name"), Publisher: q.Form("publisher"), Redirects: strings.Fields(q.Form("redirects")),
+		LaunchURI: q.Form("launch"), Scopes: strings.Join(strings.Fields(q.Form("scopes")), " "), JWKSURL: ""}, JWKS: q.Form("jwks")}
+	if f.In.Kind == oauth.Keys && strings.HasPrefix(f.JWKS, "{") {
+		f.In.JWKS = json.RawMessage(f.JWKS)
+		if !json.Valid(f.In.JWKS) {
+			f.In.JWKS = json.RawMessage("{}") // the answer says what a key set is
+		}
+	} else if f.In.Kind == oauth.Keys || f.JWKS != "" {
+		f.In.JWKSURL = f.JWKS
+	}
+	c, secret, err := s.server.Register(q.Context(), q.Staff, f.In)
+	var issues fhir.Issues
+	if errors.As(err, &issues) {
+		for _, i := range issues {
+			f.Errors = append(f.Errors, ui.FieldError{Field: i.Path, Words: i.Text + " " + i.Fix})
+		}
+		return s.showForm(w, q, 422, f)
+	}
+	if err != nil {
+		return err
+	}
+	if secret != "" {
+		return s.showProgram(w, q, c.ID, detail{Secret: secret})
+	}
+	w.Toast(q.T("apps.registered"), "")
+	w.Redirect(q.URL("apps", "programs", c.ID))
+	return nil
+}
+
+// detail is one program as an administrator sees it.
+type detail struct {
+	*oauth.Client
+	Grants  []oauth.Grant
+	Secret  string // shown once
+	Problem string
+	Stale   bool // the administrator has to prove to be themself first
+}
+
+func (s *Screens) program(w *ui.Reply, q *ui.Request) error {
+	return s.showProgram(w, q, q.Path("program"), detail{})
+}
+
+func (s *Screens) showProgram(w *ui.Reply, q *ui.Request, id string, d detail) (err error) {
+	if d.Client, err = s.server.Client(q.Context(), q.Practice.ID, id); err != nil {
+		return err
+	}
+	if d.Grants, err = s.server.GrantsOf(q.Context(), q.Staff, id); err != nil {
+		return err
+	}
+	d.Stale = s.auth.Recent(q.Staff, auth.StepUpWithin) != nil
+	shell, err := s.shell(q, d.Name)
+	if err != nil {
+		return err
+	}
+	return w.HTML(ok, programView(q, shell, d))
+}
+
+// decide does what an administrator decided about a program.
+func (s *Screens) decide(w *ui.Reply, q *ui.Request) (err error) {
+	ctx, id := q.Context(), q.Path("program")
+	done := ""
+	switch q.Form("do") {
+	case "approve":
+		version, _ := strconv.ParseInt(q.Form("version"), 10, 64)
+		err, done = s.server.Approve(ctx, q.Staff, id, version), "apps.approved"
+	case "suspend":
+		err, done = s.server.Suspend(ctx, q.Staff, id, q.Form("reason")), "apps.suspended"
+	case "trust":
+		err, done = s.server.Trust(ctx, q.Staff, id, true), "apps.trusted"
+	case "ask":
+		err, done = s.server.Trust(ctx, q.Staff, id, false), "apps.asking"
+	case "secret":
+		secret, e := s.server.NewSecret(ctx, q.Staff, id)
+		if e == nil {
+			return s.showProgram(w, q, id, detail{Secret: secret})
+		}
+		err = e
+	case "remove":
+		if err = s.server.Remove(ctx, q.Staff, id); err == nil {
+			w.Toast(q.T("apps.removed"), "")
+			w.Redirect(q.URL("apps"))
+			return nil
+		}
+	default:
+		err = fhir.Problem("value", q.T("apps.grant.which"), q.T("error.again"))
+	}
+	var i *fhir.Issue
+	if errors.As(err, &i) && i.Code != "not-found" {
+		return s.showProgram(w, q, id, detail{Problem: i.Text + " " + i.Fix})
+	}
+	if err != nil {
+		return err
+	}
+	w.Toast(q.T(done), "")
+	w.Redirect(q.URL("apps", "programs", id))
+	return nil
+}
