@@ -60,6 +60,7 @@ var shelves = []string{
 	"internal/web/ui",
 	"internal/web/desk",
 	"internal/web/chart",
+	"internal/web/apps",
 
 	"internal/prove",
 

@@ -41,6 +41,7 @@ type demoFile struct {
 	Complete bool          `json:"complete"`
 	Staff    []demoPerson  `json:"staff"`
 	Patients []demoPatient `json:"patients"`
+	Clients  []demoClient  `json:"clients"`
 	Note     string        `json:"note"`
 	path     string
 }
@@ -134,7 +135,7 @@ func (c *demo) plan(ctx context.Context, g *ground, base string) (*demoFile, *si
 	if b, err := os.ReadFile(f.path); err == nil {
 		var old demoFile
 		if json.Unmarshal(b, &old) == nil && !old.Planned.IsZero() {
-			f.Seed, f.Size, f.Planned, f.Loaded, f.Complete, f.Day = old.Seed, old.Size, old.Planned, old.Loaded, old.Complete, old.Day
+			f.Seed, f.Size, f.Planned, f.Loaded, f.Complete, f.Day, f.Clients = old.Seed, old.Size, old.Planned, old.Loaded, old.Complete, old.Day, old.Clients
 		}
 	}
 	w := simulate.Plan(f.Seed, f.Planned, f.Size)
@@ -172,7 +173,7 @@ func (c *demo) plan(ctx context.Context, g *ground, base string) (*demoFile, *si
 		}
 		f.Staff = append(f.Staff, demoPerson{s.Login, s.Display(), s.Roles, s.Reference(), s.Password, s.TOTPSecret})
 	}
-	return f, w, sys, nil
+	return f, w, sys, programs(ctx, g, f, sys)
 }
 
 // demoLoad puts bundles in, leaving out those that an earlier start put in.

@@ -9,12 +9,14 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/clinic/clinical"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/terminology"
+	"yarrow.health/internal/web/apps"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
@@ -62,6 +64,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	desk.New(h.router, g.auth, book, people, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
+	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.api = h.newAPI()
 	return h
 }
@@ -72,9 +75,28 @@ func (h *house) newAPI() *fhirapi.API {
 		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin,
 		Practice: h.auth.PracticeBySlug,
 		Authenticate: func(r *http.Request, p auth.Practice) (db.Scope, error) {
+			if bearer, ok := oauth.Bearer(r); ok {
+				app, err := h.oauth.Authenticate(r.Context(), p, bearer)
+				return app.ForRequest(fhirapi.RequestID(r.Context())), err
+			}
 			return h.router.Visitor(r, p.Slug, fhirapi.RequestID(r.Context()))
 		},
+		AllowOrigin: func(ctx context.Context, p auth.Practice, origin string) bool {
+			return h.oauth.Origin(ctx, p.ID, origin)
+		},
 	})
+}
+
+// visit finds the Encounter that is going on with a patient, for programs that are started from the chart.
+func (h *house) visit(ctx context.Context, who auth.Staff, patient string) (id string, err error) {
+	err = h.db.View(ctx, who, func(tx *db.Tx) error {
+		all, err := h.store.Find(ctx, tx, "Encounter", "patient", "Patient/"+patient, "status", "arrived,triaged,in-progress", "_sort", "-date", "_count", "1")
+		if len(all) > 0 {
+			id = all[0].ID
+		}
+		return err
+	})
+	return id, err
 }
 
 // codes searches the starter set of the kind of concept that a form asks for.

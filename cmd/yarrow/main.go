@@ -33,6 +33,8 @@ type commands struct {
 	Serve    serve     `cmd:"" help:"Serve the practices of a data folder or a PostgreSQL database."`
 	Practice practices `cmd:"" help:"Add and list practices."`
 	User     user      `cmd:"" help:"Add staff."`
+	Client   clients   `cmd:"" help:"Register, list, approve and stop programs that use a practice's data."`
+	Token    token     `cmd:"" help:"Print an access token for scripts, for a limited time."`
 	Import   imports   `cmd:"" help:"Take in data from other systems."`
 	Backup   backups   `cmd:"" help:"Write and verify encrypted backups."`
 	Restore  restore   `cmd:"" help:"Restore a backup into an empty installation, or one practice that holds nothing."`

@@ -14,8 +14,10 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/keys"
+	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -33,6 +35,7 @@ type ground struct {
 	db    *db.DB
 	audit *audit.Log
 	auth  *auth.Auth
+	oauth *oauth.Server
 	store *fhirstore.Store
 	log   *slog.Logger
 
@@ -111,6 +114,11 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	log := audit.New(d)
 	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}
 	g.rule(g.store)
+	outside, err := egress.New(nil) // hosts come on its list with the programs that an administrator approved
+	if err != nil {
+		return nil, err
+	}
+	g.oauth = oauth.New(oauth.Options{DB: d, Auth: g.auth, Audit: log, Egress: outside, Base: w.Origin, Log: out.log})
 	return g, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -100,6 +101,9 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	for _, pattern := range oauth.Routes() {
+		mux.Handle(pattern, h.oauth)
+	}
 	mux.Handle("/{practice}/fhir", h.api)
 	mux.Handle("/{practice}/fhir/", h.api)
 	mux.Handle("/", h.router)

@@ -45,6 +45,7 @@ func (h *house) tend(ctx context.Context) error {
 			if err := h.auth.Sweep(ctx); err != nil && ctx.Err() == nil {
 				h.log.Warn("old sign-in data could not be deleted", "error", err)
 			}
+			h.sweepPrograms(ctx)
 		}
 	}
 	return nil
@@ -79,6 +80,19 @@ func (h *house) seal(ctx context.Context, p db.PracticeID) {
 				h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
 			}
 			return
+		}
+	}
+}
+
+// sweepPrograms deletes what programs asked for and got, long after it expired.
+func (h *house) sweepPrograms(ctx context.Context) {
+	all, err := h.db.Practices(ctx)
+	if err != nil {
+		return // tend says so
+	}
+	for _, p := range all {
+		if err := h.oauth.Sweep(ctx, p); err != nil && ctx.Err() == nil {
+			h.log.Warn("old tokens could not be deleted", "practice", p, "error", err)
 		}
 	}
 }

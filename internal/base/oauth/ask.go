@@ -98,13 +98,13 @@ func (s *Server) Begin(ctx context.Context, p auth.Practice, v url.Values) (Begu
 		return refuse("invalid_scope", "none of these scopes is known and allowed for this client")
 	}
 	switch v.Get("prompt") {
-	case "", "login":
+	case "":
 	case "none":
 		a.Silent = true
-	case "consent", "login consent", "consent login":
+	case "consent":
 		a.Again = true
 	default:
-		return refuse("invalid_request", "prompt may be none, login or consent")
+		return refuse("invalid_request", "prompt may be none or consent")
 	}
 	switch token := v.Get("launch"); {
 	case token == "" && Has(asked, ScopeLaunch):

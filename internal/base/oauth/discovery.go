@@ -69,7 +69,7 @@ func (s *Server) configuration(p auth.Practice) map[string]any {
 		"subject_types_supported":                          []string{"public"},
 		"id_token_signing_alg_values_supported":            []string{"RS256"},
 		"claims_supported":                                 []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser", "name"},
-		"prompt_values_supported":                          []string{"none", "login", "consent"},
+		"prompt_values_supported":                          []string{"none", "consent"},
 		"authorization_response_iss_parameter_supported":   true,
 		"request_parameter_supported":                      false,
 		"request_uri_parameter_supported":                  false,

@@ -61,7 +61,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "oauth/style.json":
 		body = style
 	case "oauth/userinfo":
-		body, err = s.userinfo(r.Context(), p, bearerOf(r))
+		bearer, _ := Bearer(r)
+		body, err = s.userinfo(r.Context(), p, bearer)
 		if err != nil {
 			h.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		}
@@ -140,12 +141,11 @@ func (s *Server) withForm(w http.ResponseWriter, r *http.Request, do func(creden
 	return do(cr)
 }
 
-func bearerOf(r *http.Request) string {
-	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(kind, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
+// Bearer gives the access token of a request; ok is false when it carries none, not even an empty one.
+func Bearer(r *http.Request) (token string, ok bool) {
+	h := r.Header.Get("Authorization")
+	kind, token, _ := strings.Cut(h, " ")
+	return strings.TrimSpace(token), strings.EqualFold(kind, "Bearer")
 }
 
 func (s *Server) answer(w http.ResponseWriter, status int, body any) {
