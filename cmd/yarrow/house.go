@@ -72,7 +72,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 // newAPI stands the FHIR interface beside the screens: whoever is signed in may use it from the practice's own pages.
 func (h *house) newAPI() *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
-		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin,
+		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin, Version: version,
 		Practice: h.auth.PracticeBySlug,
 		Authenticate: func(r *http.Request, p auth.Practice) (db.Scope, error) {
 			if bearer, ok := oauth.Bearer(r); ok {

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -41,8 +43,14 @@ type Options struct {
 	Origin string
 	// Security is the JSON of CapabilityStatement.rest.security for a practice; nil leaves it out.
 	Security func(p auth.Practice, base string) []byte
-	// Instantiates lists the canonical URLs of implementation guides that the server keeps to.
-	Instantiates []string
+	// Terminology is the TerminologyCapabilities of a practice as JSON; nil for none.
+	Terminology func(p auth.Practice, base string) []byte
+	// Instantiates and Guides list the canonical URLs of capability statements and implementation guides that the server keeps to.
+	Instantiates, Guides []string
+	// Profiles lists the canonical URLs of the profiles that resources of a type are checked against; nil for none.
+	Profiles func(typ string) []string
+	// Version of the program.
+	Version string
 	// AllowOrigin says whether a web application from another origin may use the practice's interface with a token of its own;
 	// nil allows none.
 	AllowOrigin func(ctx context.Context, p auth.Practice, origin string) bool
@@ -55,6 +63,10 @@ type API struct {
 	o          Options
 	operations map[string][]*Operation
 	buckets    *buckets
+	started    time.Time
+
+	restOnce  sync.Once
+	restBytes []byte
 }
 
 // New returns the interface with the operations of this package.
@@ -65,10 +77,13 @@ func New(o Options) *API {
 	if o.Clock == nil {
 		o.Clock = o.DB.Clock()
 	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
 	if o.Budget == nil {
 		o.Budget = &DefaultBudget
 	}
-	return &API{o: o, operations: map[string][]*Operation{}, buckets: newBuckets(o.Clock, *o.Budget)}
+	return &API{o: o, operations: map[string][]*Operation{}, buckets: newBuckets(o.Clock, *o.Budget), started: o.Clock.Now()}
 }
 
 type contextKey struct{}
@@ -143,11 +158,14 @@ func (x *exchange) serve() {
 		x.refuse(err)
 		return
 	}
-	if !open {
-		if err := x.authenticate(); err != nil {
-			x.refuse(err)
-			return
-		}
+	if open {
+		err = x.throttle()
+	} else {
+		err = x.authenticate()
+	}
+	if err != nil {
+		x.refuse(err)
+		return
 	}
 	c := &Call{Practice: p, Scope: x.scope, Base: x.base, Type: t.typ, ID: t.id, Version: t.version, x: x, at: t}
 	c.Query = x.query

@@ -2,6 +2,7 @@ package fhirapi
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,13 +139,10 @@ func parsePath(path string) (t target, err error) {
 	return t, nil
 }
 
-func isCompartment(typ string) bool {
-	switch typ {
-	case "Patient", "Encounter", "RelatedPerson", "Practitioner", "Device":
-		return true
-	}
-	return false
-}
+// compartments of R4.
+var compartments = []string{"Device", "Encounter", "Patient", "Practitioner", "RelatedPerson"}
+
+func isCompartment(typ string) bool { return slices.Contains(compartments, typ) }
 
 func noSuchAddress() *fhir.Issue {
 	return fhir.Problem("not-found", "There is nothing at this address.", "Addresses are [base]/Type, [base]/Type/id, [base]/Type/id/_history/version, [base]/metadata and operations such as [base]/Type/$name.")

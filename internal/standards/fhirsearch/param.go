@@ -26,6 +26,9 @@ type Param struct {
 	source    []string                  // alternatives of the expression, for finding aliases
 }
 
+// Searchable says whether ParseQuery takes the parameter: some of R4 have no expression and mean nothing here.
+func (p *Param) Searchable() bool { return p.plan != nil || p.Code == "_text" || p.Code == "_content" }
+
 // typeParams are the compiled parameters of one resource type.
 type typeParams struct {
 	byCode  map[string]*Param
