@@ -46,6 +46,12 @@ func index(k keyspace, typ, id string, values []fhirsearch.Value, labels, sortDa
 	if typ == "Patient" {
 		x.addPatient(id)
 	}
+	// Whom a resource is about comes before who took part in it: it belongs to the first patient's record.
+	for i := range values {
+		if v := &values[i]; v.Param == p.subject && v.Kind == fhirsearch.Reference && v.Part == "" {
+			x.add(v)
+		}
+	}
 	for i := range values {
 		x.add(&values[i])
 	}

@@ -151,6 +151,7 @@ type plan struct {
 	date      string          // code of the clinical date parameter, ""
 	inPatient map[string]bool // canonical reference parameters that put a resource into a patient's compartment
 	encounter string          // the parameter that names the encounter, ""
+	subject   string          // the parameter that names whom a resource is about, ""
 }
 
 type paramPlan struct {
@@ -191,6 +192,12 @@ func planOf(typ string) *plan {
 	for _, code := range compartmentParams(typ) {
 		canonical, _ := fhirsearch.Alias(typ, code)
 		p.inPatient[canonical] = true
+	}
+	for _, code := range []string{"patient", "subject", "beneficiary", "individual", "member"} {
+		if canonical, _ := fhirsearch.Alias(typ, code); p.inPatient[canonical] {
+			p.subject = canonical
+			break
+		}
 	}
 	for _, code := range []string{"encounter", "context"} {
 		if pp, ok := p.params[code]; ok && pp.kind == "reference" {

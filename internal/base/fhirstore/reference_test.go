@@ -29,9 +29,11 @@ func (m slow) sees(r *Resource, bit auth.Bits) bool {
 		patients = append(patients, r.ID)
 	}
 	named, _ := fhirsearch.Extract(r.Type, r.Node())
-	for _, v := range named {
-		if v.Kind == fhirsearch.Reference && v.Modifier == "" && v.RefType == "Patient" && planOf(r.Type).inPatient[v.Param] {
-			patients = append(patients, v.RefID)
+	for _, about := range []bool{true, false} { // whom it is about first
+		for _, v := range named {
+			if v.Kind == fhirsearch.Reference && v.Modifier == "" && v.RefType == "Patient" && planOf(r.Type).inPatient[v.Param] && about == (v.Param == planOf(r.Type).subject) {
+				patients = append(patients, v.RefID)
+			}
 		}
 	}
 	if queries, narrowed := m.access.Narrowed(r.Type, bit); narrowed && !slices.ContainsFunc(queries, func(query string) bool {

@@ -16,7 +16,8 @@ import (
 //
 //	1  up to the first release
 //	2  amounts in uncommon units have a row in base units
-const indexForm = 2
+//	3  a resource belongs to the patient it is about, whoever else takes part
+const indexForm = 3
 
 var (
 	selectForm = db.SQL(`SELECT form, rid, done FROM index_state WHERE practice_id = $1`)
