@@ -47,6 +47,7 @@ var shelves = []string{
 	"internal/base/oauth",
 	"internal/base/fhirstore",
 	"internal/base/codes",
+	"internal/base/guides",
 
 	"internal/clinic/practice",
 	"internal/clinic/patient",
@@ -54,6 +55,7 @@ var shelves = []string{
 	"internal/clinic/clinical",
 
 	"internal/edge/fhirapi",
+	"internal/edge/validation",
 
 	"internal/simulate",
 

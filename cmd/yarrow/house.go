@@ -15,6 +15,7 @@ import (
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/edge/validation"
 	"yarrow.health/internal/standards/terminology"
 	"yarrow.health/internal/web/apps"
 	"yarrow.health/internal/web/chart"
@@ -66,6 +67,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.api = h.newAPI()
+	h.api.Register(validation.Operation(g.guide))
 	return h
 }
 

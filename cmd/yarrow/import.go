@@ -18,7 +18,8 @@ import (
 )
 
 type imports struct {
-	FHIR importFHIR `cmd:"" name:"fhir" help:"Take in FHIR R4 bundles, resources and NDJSON, plain or gzip. It can be interrupted and run again."`
+	Guide importGuide `cmd:"" name:"guide" help:"Take in an implementation guide (package.tgz), so that its profiles are checked. --list names what is there."`
+	FHIR  importFHIR  `cmd:"" name:"fhir" help:"Take in FHIR R4 bundles, resources and NDJSON, plain or gzip. It can be interrupted and run again."`
 }
 
 type importFHIR struct {

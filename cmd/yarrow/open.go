@@ -13,9 +13,11 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
+	termserver "yarrow.health/internal/base/codes"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/standards/fhir"
@@ -37,6 +39,7 @@ type ground struct {
 	auth  *auth.Auth
 	oauth *oauth.Server
 	store *fhirstore.Store
+	guide *guides.Guides // the practices' implementation guides and validators
 	log   *slog.Logger
 
 	shared bool   // lent to a command by the running server, which closes it
@@ -113,6 +116,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	}
 	log := audit.New(d)
 	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}
+	g.guide = guides.New(d, g.store, termserver.New(d, g.store, termserver.Options{Log: out.log}))
 	g.rule(g.store)
 	outside, err := egress.New(nil) // hosts come on its list with the programs that an administrator approved
 	if err != nil {
@@ -122,9 +126,9 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	return g, nil
 }
 
-// rule has the sensitivity labels and the consents of a practice decide what a store shows.
+// rule has the sensitivity labels and the consents of a practice decide what a store shows, and its guides what it takes.
 func (g *ground) rule(s *fhirstore.Store) {
-	s.Labels, s.Rules = auth.Sensitivity, g.auth.FollowResource
+	s.Labels, s.Rules, s.Judge = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.

@@ -72,10 +72,14 @@ func (s *Store) ApplyNode(ctx context.Context, scope db.Scope, n *fhirjson.Node,
 const maxBundle = 256 << 20
 
 func (s *Store) apply(ctx context.Context, scope db.Scope, b *bundle, opt ApplyOptions) (*BundleResult, error) {
+	check, err := s.checker(ctx, scope, opt.Loose)
+	if err != nil {
+		return nil, err
+	}
 	if opt.conditions == nil {
 		opt.conditions = &conditionCache{}
 	}
-	a := applier{s: s, scope: scope, opt: opt, b: b}
+	a := applier{s: s, scope: scope, opt: opt, b: b, check: check}
 	if b.kind == "batch" {
 		return a.batch(ctx)
 	}
@@ -87,6 +91,7 @@ func (s *Store) apply(ctx context.Context, scope db.Scope, b *bundle, opt ApplyO
 
 type applier struct {
 	s        *Store
+	check    Checker
 	scope    db.Scope
 	opt      ApplyOptions
 	b        *bundle
@@ -256,6 +261,11 @@ func (a *applier) prepareEntry(e *entry) {
 	withID(e.node, e.id)
 	if e.issues = fhir.Validate(e.node); e.issues.HasErrors() {
 		return
+	}
+	if a.check != nil {
+		if e.issues = append(e.issues, a.check(e.node)...); e.issues.HasErrors() {
+			return
+		}
 	}
 	var err error
 	if e.p, err = a.s.prepare(e.node); err != nil {

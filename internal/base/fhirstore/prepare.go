@@ -15,6 +15,7 @@ import (
 // compressed. It belongs to no practice yet and may be prepared outside any transaction.
 type Prepared struct {
 	Type, ID string
+	Warnings fhir.Issues // of the checker (see Store.Checking): they did not keep the resource out
 
 	fresh  bool // the id was made here, so nothing can be stored under it yet
 	node   *fhirjson.Node
@@ -39,7 +40,7 @@ func (s *Store) Prepare(ctx context.Context, raw []byte) (*Prepared, error) {
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
-	return s.prepare(n)
+	return s.checked(ctx, n, raw)
 }
 
 // PrepareNew is Prepare for a create whose id the server assigns: an id in the body is replaced.
@@ -49,7 +50,7 @@ func (s *Store) PrepareNew(ctx context.Context, raw []byte) (*Prepared, error) {
 		return nil, err
 	}
 	n.Delete("id")
-	return s.prepare(n)
+	return s.checked(ctx, n, raw)
 }
 
 // PrepareNode is Prepare for a tree. It takes the tree over.
@@ -57,7 +58,7 @@ func (s *Store) PrepareNode(ctx context.Context, n *fhirjson.Node) (*Prepared, e
 	if err := fhir.Validate(n).Err(); err != nil {
 		return nil, err
 	}
-	return s.prepare(n)
+	return s.checked(ctx, n, nil)
 }
 
 // prepare readies a validated tree.

@@ -24,6 +24,9 @@ type Store struct {
 
 	// Terms answers :in, :not-in, :above and :below; without it they are refused. Set it before use.
 	Terms Terms
+	// Judge gives what judges a practice's resources beyond their structure before they are written (see Checking). It is
+	// called outside transactions. Set it before use; nil judges structure only.
+	Judge func(ctx context.Context, s db.Scope, history bool) (Checker, error)
 
 	db    *db.DB
 	log   *audit.Log

@@ -173,7 +173,14 @@ func (x *exchange) serve() {
 		x.refuse(err)
 		return
 	}
-	ans, err := act(x.r.Context(), c)
+	ctx := x.r.Context()
+	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		if ctx, err = x.api.o.Store.Checking(ctx, x.scope); err != nil {
+			x.refuse(err)
+			return
+		}
+	}
+	ans, err := act(ctx, c)
 	x.finish(c, ans, err)
 }
 

@@ -222,6 +222,7 @@ func (c *Call) prepare(ctx context.Context, fresh bool) (*fhirstore.Prepared, er
 	if err != nil {
 		return nil, err
 	}
+	c.Warn(p.Warnings...)
 	if p.Type != c.Type {
 		return nil, fhir.Problem("value", fmt.Sprintf("The body is a %s, and the address is that of a %s.", p.Type, c.Type), "Send it to [base]/"+p.Type+", or send a "+c.Type+".").At("resourceType")
 	}

@@ -178,7 +178,7 @@ func (s *Set) readPublished(raw []byte) (*Definition, error) {
 		return nil, err
 	}
 	base := n.Get("baseDefinition").Text()
-	if fhir.Definition(strings.TrimPrefix(bare(base), structureBase)) == nil && s.Find(base) == nil {
+	if !IsR4(base) && s.Find(base) == nil {
 		return ReadWhole(n)
 	}
 	return Read(n)

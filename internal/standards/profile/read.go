@@ -38,6 +38,12 @@ func Read(n *fhirjson.Node) (*Definition, error) {
 	return d, nil
 }
 
+// IsR4 reports whether an address is that of a type which R4 itself defines.
+func IsR4(canonical string) bool {
+	name, ok := strings.CutPrefix(bare(canonical), structureBase)
+	return ok && fhir.Definition(name) != nil
+}
+
 // ReadWhole is Read for a definition whose base is not known: the snapshot is preferred.
 func ReadWhole(n *fhirjson.Node) (*Definition, error) {
 	whole := n.At("snapshot", "element").Items()

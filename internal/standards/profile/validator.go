@@ -32,6 +32,9 @@ type Validator struct {
 type Options struct {
 	Profiles []string // canonical URLs it must conform to beside those of its meta.profile
 	NoMeta   bool     // do not check the profiles that meta.profile declares
+	Declared Policy   // how faults against the profiles of meta.profile are taken; Refuse by default, Warn makes them warnings
+
+	Structured bool // fhir.Validate found no errors already, so it is not asked again
 
 	// Light checks structure and codes only: for imports of what others wrote long ago.
 	Light bool
@@ -69,7 +72,10 @@ const maxIssues = 200
 // Validate judges a resource and everything in it. Issues carry path, place (see fhir.Issues.Locate) and remedy; what
 // has one cause is one issue. Texts hold no values of the document. A result without errors may hold warnings.
 func (v *Validator) Validate(n *fhirjson.Node, o Options) fhir.Issues {
-	issues := fhir.Validate(n)
+	var issues fhir.Issues
+	if !o.Structured {
+		issues = fhir.Validate(n)
+	}
 	if !fhir.IsResourceType(n.Get("resourceType").Text()) {
 		return issues
 	}
@@ -99,6 +105,7 @@ type run struct {
 	issues           fhir.Issues
 	errors, warnings int
 
+	mild   bool // errors count as warnings: they are against a profile that the practice only wants to be warned about
 	silent int  // > 0: only whether there is an error matters
 	failed bool // an error was found while silent
 	why    string
@@ -149,6 +156,9 @@ func (r *run) report(severity, code string, n *fhirjson.Node, text, fix string) 
 			r.failed, r.why = true, r.at()+": "+text
 		}
 		return
+	}
+	if severity == "error" && r.mild {
+		severity = "warning"
 	}
 	if severity != "error" {
 		if r.warnings++; r.warnings > maxIssues {
@@ -301,7 +311,10 @@ func (r *run) declared(n *fhirjson.Node, profiles []string) {
 		case d.Type != typ:
 			r.fail("value", n, "The profile "+shown(url)+" is for "+d.Type+", not for "+typ+".", "Name a profile for "+typ+".")
 		default:
+			mild := r.mild
+			r.mild = !asked && r.o.Declared == Warn
 			r.conform(n, nil, typ, d)
+			r.mild = mild
 		}
 	}
 }
