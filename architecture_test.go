@@ -63,6 +63,7 @@ var shelves = []string{
 	"internal/web/desk",
 	"internal/web/chart",
 	"internal/web/apps",
+	"internal/web/office",
 
 	"internal/prove",
 

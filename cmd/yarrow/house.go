@@ -20,6 +20,7 @@ import (
 	"yarrow.health/internal/web/apps"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
+	"yarrow.health/internal/web/office"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -66,6 +67,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	desk.New(h.router, g.auth, book, people, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
+	office.New(h.router, g.auth, g.audit, h.patients)
 	h.api = h.newAPI()
 	h.api.Register(validation.Operation(g.guide))
 	return h

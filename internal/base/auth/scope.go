@@ -91,7 +91,7 @@ func (s roleSet) text() string {
 func AsStaff(p db.PracticeID, userID int64, name, practitioner string, roles ...Role) Staff {
 	set := rolesOf(roles)
 	return Staff{
-		Seal:         db.NewSeal(p, db.Actor{Kind: kindStaff, UserID: userID, Display: name, FHIR: practitioner}),
+		Seal:         db.NewSeal(p, db.Actor{Kind: kindStaff, UserID: userID, Display: name, FHIR: practitioner, Role: set.text()}),
 		name:         name,
 		practitioner: practitioner,
 		roles:        set,
