@@ -30,21 +30,20 @@ type Release struct {
 	Name     string    `json:"name"`
 	Version  string    `json:"version"`
 	Tier     Tier      `json:"tier"`
-	Licence  string    `json:"licence"`              // the notice its owner asks for
-	Holder   string    `json:"holder,omitempty"`     // licence number or statement the practice gave
-	From     string    `json:"from,omitempty"`       // first day it is in force, YYYY-MM-DD
-	Until    string    `json:"until,omitempty"`      // last day
-	Imported time.Time `json:"imported"`             //
-	Files    []string  `json:"files"`                // names of the files it came from
-	Source   string    `json:"source"`               // SHA-256 over the files
-	Concepts int       `json:"concepts"`             // all of them
-	Retired  int       `json:"retired"`              // of these inactive
-	Sum      string    `json:"sum"`                  // SHA-256 of the packed concepts
-	Bytes    int64     `json:"bytes"`                // packed, before compression
-	Parts    int       `json:"parts"`                //
-	Carried  int       `json:"carried,omitempty"`    // concepts taken over from the edition before, retired
-	Before   string    `json:"before,omitempty"`     // that edition
-	Draft    bool      `json:"unfinished,omitempty"` // being written: not used yet
+	Licence  string    `json:"licence"`           // the notice its owner asks for
+	Holder   string    `json:"holder,omitempty"`  // licence number or statement the practice gave
+	From     string    `json:"from,omitempty"`    // first day it is in force, YYYY-MM-DD
+	Until    string    `json:"until,omitempty"`   // last day
+	Imported time.Time `json:"imported"`          //
+	Files    []string  `json:"files"`             // names of the files it came from
+	Source   string    `json:"source"`            // SHA-256 over the files
+	Concepts int       `json:"concepts"`          // all of them
+	Retired  int       `json:"retired"`           // of these inactive
+	Sum      string    `json:"sum"`               // SHA-256 of the packed concepts
+	Bytes    int64     `json:"bytes"`             // packed, before compression
+	Parts    int       `json:"parts"`             //
+	Carried  int       `json:"carried,omitempty"` // concepts taken over from the edition before, retired
+	Before   string    `json:"before,omitempty"`  // that edition
 }
 
 // Lapsed reports whether the edition's last day is over.
@@ -89,7 +88,7 @@ func current(list []Release, url, version string, now time.Time) *Release {
 	}
 	for i := range list {
 		r := &list[i]
-		if r.System != url || r.Draft {
+		if r.System != url {
 			continue
 		}
 		if version != "" {

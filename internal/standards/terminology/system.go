@@ -31,6 +31,7 @@ type Entry struct {
 	Inactive     bool // retired: keeps displaying, new records should not use it
 	Abstract     bool // a heading that cannot be chosen
 	Common       bool // chosen often: stands first among equals
+	Heading      bool // a group that is too coarse to record, though its code exists
 	Designations []Designation
 	Properties   []Property
 	// Words are everyday names that the concept is found by but that are not the code system's.
@@ -70,6 +71,7 @@ const (
 	flagInactive = 1 << iota
 	flagAbstract
 	flagCommon
+	flagHeading
 )
 
 type tree struct {
@@ -111,6 +113,9 @@ func NewCodeSystem(h Head, entries []Entry) (*CodeSystem, error) {
 		}
 		if e.Common {
 			f |= flagCommon
+		}
+		if e.Heading {
+			f |= flagHeading
 		}
 		s.flags = append(s.flags, f)
 		packMore(&more, e)
@@ -323,7 +328,7 @@ func (s *CodeSystem) above(i Ref, b bits) {
 
 // Entry gives a concept with everything known of it.
 func (s *CodeSystem) Entry(i Ref) Entry {
-	e := Entry{Code: s.Code(i), Display: s.Display(i), Inactive: s.Inactive(i), Abstract: s.Abstract(i), Common: s.Common(i)}
+	e := Entry{Code: s.Code(i), Display: s.Display(i), Inactive: s.Inactive(i), Abstract: s.Abstract(i), Common: s.Common(i), Heading: s.flags[i]&flagHeading != 0}
 	for _, p := range s.Parents(i) {
 		e.Parents = append(e.Parents, s.Code(p))
 	}

@@ -182,7 +182,7 @@ func (s *CodeSystem) weigh(i Ref, score int, words []string) int {
 	if f&flagInactive != 0 {
 		score -= 120
 	}
-	if f&flagAbstract != 0 {
+	if f&(flagAbstract|flagHeading) != 0 {
 		score -= 30
 	}
 	d := s.Display(i)
