@@ -189,7 +189,7 @@ func (p *patient) invent(d dice, taken map[string]bool) {
 func (p *patient) settle(d dice) {
 	w := p.w
 	head := strconv.Itoa(1_000_000 + int((uint64(p.n)*7_368_787+w.Seed%1_000_003*13)%8_999_993))
-	p.mrn = head + strconv.Itoa(luhn(head))
+	p.mrn = head + strconv.Itoa(fhir.CheckDigit(head))
 	p.phone = fmt.Sprintf("(%s) 555-01%02d", pick(d, areaCodes), d.IntN(100))
 	p.street = strconv.Itoa(d.whole(2, 240)) + " " + pick(d, streets) + " " + pick(d, streetKinds)
 	p.town = pick(d, towns)

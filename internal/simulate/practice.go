@@ -212,19 +212,5 @@ func clockText(minutes int) string {
 // npiOf is an invented National Provider Identifier with a right check digit (Luhn over 80840 and the number).
 func npiOf(i int) string {
 	head := "199999" + strconv.Itoa(900+i)
-	return head + strconv.Itoa(luhn("80840"+head))
-}
-
-func luhn(digits string) int {
-	sum := 0
-	for i := len(digits) - 1; i >= 0; i-- {
-		v := int(digits[i] - '0')
-		if (len(digits)-1-i)%2 == 0 {
-			if v *= 2; v > 9 {
-				v -= 9
-			}
-		}
-		sum += v
-	}
-	return (10 - sum%10) % 10
+	return head + strconv.Itoa(fhir.CheckDigit("80840"+head))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -101,7 +102,7 @@ func Write(ctx context.Context, path string, o Options) (Report, error) {
 	if err := giveName(part, path); err != nil {
 		return Report{}, cannotWrite(path, err)
 	}
-	if err := syncFolder(filepath.Dir(path)); err != nil {
+	if err := keys.SyncFolder(filepath.Dir(path)); err != nil {
 		return Report{}, cannotWrite(path, err)
 	}
 	st, err := f.Stat()
@@ -124,15 +125,6 @@ func giveName(part, path string) error {
 func cannotWrite(path string, err error) error {
 	return fhir.Problem("no-store", fmt.Sprintf("The backup %s cannot be written. There is no backup.", path),
 		"Check that the folder exists, may be written to and has room.").Because(err)
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }
 
 // encryption gives the recipients of the file and an identity that can read it back. For recipients whose private half

@@ -18,6 +18,7 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -118,7 +119,7 @@ func (b *sqliteBackend) create(ctx context.Context, id PracticeID) error {
 	}
 	// The names must survive a power cut as well as the bytes do.
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path)), b.dir} {
-		if err := syncFolder(dir); err != nil {
+		if err := keys.SyncFolder(dir); err != nil {
 			return notStored(err)
 		}
 	}
@@ -128,15 +129,6 @@ func (b *sqliteBackend) create(ctx context.Context, id PracticeID) error {
 	}
 	b.release(s)
 	return nil
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }
 
 func (b *sqliteBackend) practices(context.Context) ([]PracticeID, error) {

@@ -162,7 +162,7 @@ func replace(path string, content []byte) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Dir(path)); err != nil {
+	if err := SyncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if old == nil {
@@ -188,12 +188,13 @@ func finish(f *os.File, content []byte) error {
 		err = e
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(f.Name()))
+		err = SyncFolder(filepath.Dir(f.Name()))
 	}
 	return err
 }
 
-func syncFolder(dir string) error {
+// SyncFolder makes the names in a folder durable, after a file in it was made, renamed or removed.
+func SyncFolder(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

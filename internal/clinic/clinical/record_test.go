@@ -305,3 +305,12 @@ func TestTimelinePages(t *testing.T) {
 		}
 	})
 }
+
+// TestVitalsAreInTheTable: limits and units of vital signs stand in one place.
+func TestVitalsAreInTheTable(t *testing.T) {
+	for _, v := range clinical.Vitals() {
+		if v.Unit == "" || v.Show == "" || v.Max <= v.Min || v.DoubtLow < v.Min || v.DoubtHigh > v.Max {
+			t.Errorf("%+v", v)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"yarrow.health/internal/standards/terminology"
 )
 
 // Vital is one kind of vital sign: how it is coded (US Core Vital Signs names these LOINC
@@ -31,16 +33,32 @@ type Vital struct {
 func Vitals() []Vital { return vitals }
 
 var vitals = []Vital{
-	{Key: "systolic", LOINC: "8480-6", Name: "Systolic blood pressure", Unit: "mm[Hg]", Show: "mmHg", Min: 20, Max: 350, DoubtLow: 60, DoubtHigh: 240, Low: 90, High: 139, CritHigh: 179, CritLow: 70},
-	{Key: "diastolic", LOINC: "8462-4", Name: "Diastolic blood pressure", Unit: "mm[Hg]", Show: "mmHg", Min: 5, Max: 250, DoubtLow: 30, DoubtHigh: 140, Low: 50, High: 89, CritHigh: 119, CritLow: 35},
-	{Key: "hr", LOINC: "8867-4", Name: "Heart rate", Unit: "/min", Show: "/min", Min: 10, Max: 350, DoubtLow: 35, DoubtHigh: 200, Low: 50, High: 100, CritLow: 40, CritHigh: 150},
-	{Key: "rr", LOINC: "9279-1", Name: "Respiratory rate", Unit: "/min", Show: "/min", Min: 2, Max: 120, DoubtLow: 6, DoubtHigh: 60, Low: 10, High: 20, CritLow: 8, CritHigh: 30},
-	{Key: "temp", LOINC: "8310-5", Name: "Body temperature", Unit: "[degF]", Show: "°F", Decimals: 1, Min: 75, Max: 115, DoubtLow: 92, DoubtHigh: 106, Low: 95, High: 100.3, CritHigh: 104},
-	{Key: "spo2", LOINC: "59408-5", Name: "Oxygen saturation", Unit: "%", Show: "%", Min: 20, Max: 100, DoubtLow: 70, DoubtHigh: 100, Low: 94, CritLow: 88},
-	{Key: "weight", LOINC: "29463-7", Name: "Body weight", Unit: "[lb_av]", Show: "lb", Decimals: 1, Min: 0.5, Max: 1500, DoubtLow: 3, DoubtHigh: 700},
-	{Key: "height", LOINC: "8302-2", Name: "Body height", Unit: "[in_i]", Show: "in", Decimals: 1, Min: 5, Max: 110, DoubtLow: 15, DoubtHigh: 90},
-	{Key: "bmi", LOINC: "39156-5", Name: "Body mass index", Unit: "kg/m2", Show: "kg/m²", Decimals: 1, Min: 3, Max: 250, DoubtLow: 8, DoubtHigh: 90, Low: 18.5, High: 29.9},
+	known(Vital{Key: "systolic", LOINC: "8480-6", Name: "Systolic blood pressure", DoubtLow: 60, DoubtHigh: 240}),
+	known(Vital{Key: "diastolic", LOINC: "8462-4", Name: "Diastolic blood pressure", DoubtLow: 30, DoubtHigh: 140}),
+	known(Vital{Key: "hr", LOINC: "8867-4", Name: "Heart rate", DoubtLow: 35, DoubtHigh: 200}),
+	known(Vital{Key: "rr", LOINC: "9279-1", Name: "Respiratory rate", DoubtLow: 6, DoubtHigh: 60}),
+	known(Vital{Key: "temp", LOINC: "8310-5", Name: "Body temperature", DoubtLow: 92, DoubtHigh: 106}),
+	known(Vital{Key: "spo2", LOINC: "59408-5", Name: "Oxygen saturation", DoubtLow: 70, DoubtHigh: 100}),
+	known(Vital{Key: "weight", LOINC: "29463-7", Name: "Body weight", DoubtLow: 3, DoubtHigh: 700}),
+	known(Vital{Key: "height", LOINC: "8302-2", Name: "Body height", DoubtLow: 15, DoubtHigh: 90}),
+	known(Vital{Key: "bmi", LOINC: "39156-5", Name: "Body mass index", DoubtLow: 8, DoubtHigh: 90}),
 	{Key: "pain", LOINC: "72514-3", Name: "Pain, 0 to 10", Unit: "{score}", Show: "of 10", Min: 0, Max: 10, DoubtLow: 0, DoubtHigh: 10},
+}
+
+// adultAge is an age, in years, whose usual intervals are the adult limits.
+const adultAge = 40
+
+// known fills in what the table of tests knows of a vital sign: unit, what is possible, and the limits for adults.
+func known(v Vital) Vital {
+	t, ok := terminology.TestOf(v.LOINC)
+	if !ok {
+		return v // its test fails: a vital sign without a unit
+	}
+	v.Unit, v.Show, v.Decimals, v.Min, v.Max, v.CritLow, v.CritHigh = t.Unit, t.Show, t.Decimals, t.Min, t.Max, t.CritLow, t.CritHigh
+	if r, ok := t.RangeFor("", adultAge); ok {
+		v.Low, v.High = r.Low, r.High
+	}
+	return v
 }
 
 // VitalByKey finds a vital sign by form field.

@@ -2,7 +2,9 @@ package patient
 
 import (
 	"testing"
+
 	"time"
+	"yarrow.health/internal/standards/fhir"
 
 	"pgregory.net/rapid"
 )
@@ -51,16 +53,16 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"okafor", "okafor", 0}, {"okafor", "okafro", 1}, {"okafor", "okafo", 1}, {"okafor", "okaforr", 1}, {"okafor", "akafar", 2}, {"smith", "jones", 3}, {"josé", "jose", 1}} {
-		if got := distance(c.a, c.b, 2); min(got, 3) != c.want {
+		if got := fhir.Edits(c.a, c.b, 2); min(got, 3) != c.want {
 			t.Errorf("%s %s: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.StringMatching(`[a-d]{0,6}`).Draw(t, "a"), rapid.StringMatching(`[a-d]{0,6}`).Draw(t, "b")
-		if distance(a, b, 9) != distance(b, a, 9) {
+		if fhir.Edits(a, b, 9) != fhir.Edits(b, a, 9) {
 			t.Fatal("not symmetric")
 		}
-		if d := distance(a, b, 9); min(distance(a, b, 2), 3) != min(d, 3) {
+		if d := fhir.Edits(a, b, 9); min(fhir.Edits(a, b, 2), 3) != min(d, 3) {
 			t.Fatalf("the limit changes the answer: %d", d)
 		}
 	})
@@ -69,11 +71,11 @@ func TestDistance(t *testing.T) {
 func TestMRNCheckDigit(t *testing.T) {
 	for range 200 {
 		n := newMRN()
-		if len(n) != 8 || n[7] != byte('0'+luhn(n[:7])) {
+		if len(n) != 8 || n[7] != byte('0'+fhir.CheckDigit(n[:7])) {
 			t.Fatalf("%s", n)
 		}
 	}
-	if luhn("7992739871") != 3 { // the example of the Luhn patent's usual description
+	if fhir.CheckDigit("7992739871") != 3 { // the example of the Luhn patent's usual description
 		t.Error("not Luhn's digit")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirsearch"
 )
 
@@ -225,7 +226,7 @@ func (x *index) word(w string) map[int32]int {
 		if d := len(s) - len(w); d > limit || d < -limit || bits.OnesCount32(mask&^x.masks[k]) > limit || bits.OnesCount32(x.masks[k]&^mask) > limit {
 			continue
 		}
-		d := distance(w, s, limit)
+		d := fhir.Edits(w, s, limit)
 		if d > limit {
 			continue
 		}
@@ -271,48 +272,12 @@ func onlyDigits(s string) string {
 	return b.String()
 }
 
-// distance is the number of single-letter changes (insert, delete, replace, swap of
-// neighbours) that turn a into b, given up as limit+1 once it must exceed limit.
-func distance(a, b string, limit int) int {
-	if a == b {
-		return 0
-	}
-	ra, rb := []rune(a), []rune(b)
-	if d := len(ra) - len(rb); d > limit || d < -limit {
-		return limit + 1
-	}
-	prev2, prev, cur := make([]int, len(rb)+1), make([]int, len(rb)+1), make([]int, len(rb)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(ra); i++ {
-		cur[0] = i
-		best := cur[0]
-		for j := 1; j <= len(rb); j++ {
-			cost := 1
-			if ra[i-1] == rb[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && ra[i-1] == rb[j-2] && ra[i-2] == rb[j-1] {
-				cur[j] = min(cur[j], prev2[j-2]+1)
-			}
-			best = min(best, cur[j])
-		}
-		if best > limit {
-			return limit + 1
-		}
-		prev2, prev, cur = prev, cur, prev2
-	}
-	return prev[len(rb)]
-}
-
 // alike reports whether two different people could be taken for one another by name.
 func alike(a, b *entry) bool {
 	if a.family == "" || b.family == "" || a.given == "" || b.given == "" {
 		return false
 	}
-	f, g := distance(a.family, b.family, 2), distance(a.given, b.given, 2)
+	f, g := fhir.Edits(a.family, b.family, 2), fhir.Edits(a.given, b.given, 2)
 	if f == 0 && g <= 2 && (g <= 1 || len(a.given) > 5) {
 		return true
 	}

@@ -234,21 +234,7 @@ func newMRN() string {
 		panic(err)
 	}
 	head := fmt.Sprintf("%07d", n.Int64()+1_000_000)
-	return head + string(rune('0'+luhn(head)))
-}
-
-func luhn(digits string) int {
-	sum := 0
-	for i := len(digits) - 1; i >= 0; i-- {
-		v := int(digits[i] - '0')
-		if (len(digits)-1-i)%2 == 0 {
-			if v *= 2; v > 9 {
-				v -= 9
-			}
-		}
-		sum += v
-	}
-	return (10 - sum%10) % 10
+	return head + string(rune('0'+fhir.CheckDigit(head)))
 }
 
 type candidate struct {
@@ -302,7 +288,7 @@ func (x *index) compare(me *entry, i int32, phone, number string) candidate {
 	}
 	sameDay := me.BirthDate != "" && me.BirthDate == e.BirthDate
 	name := 0
-	switch f, g := distance(me.family, e.family, 2), distance(me.given, e.given, 2); {
+	switch f, g := fhir.Edits(me.family, e.family, 2), fhir.Edits(me.given, e.given, 2); {
 	case f == 0 && g == 0:
 		name = 4
 	case f <= 1 && g <= 1:
@@ -319,7 +305,7 @@ func (x *index) compare(me *entry, i int32, phone, number string) candidate {
 	if sameDay {
 		c.score += 3
 		c.why = append(c.why, "birth date")
-	} else if name >= 3 && len(me.BirthDate) == 10 && len(e.BirthDate) == 10 && distance(me.BirthDate, e.BirthDate, 2) <= 2 {
+	} else if name >= 3 && len(me.BirthDate) == 10 && len(e.BirthDate) == 10 && fhir.Edits(me.BirthDate, e.BirthDate, 2) <= 2 {
 		c.score++ // a digit slipped, or day and month were swapped
 	}
 	if phone != "" && strings.Contains(e.numbers+"|", "|"+phone+"|") {

@@ -153,7 +153,7 @@ func (s *shape) like(name string) string {
 	}
 	best, distance := "", 3
 	for right := range s.slots {
-		if d := edits(name, right, distance); d < distance && d < len(right)/2 || d == distance && right < best && best != "" {
+		if d := Edits(name, right, distance); d < distance && d < len(right)/2 || d == distance && right < best && best != "" {
 			best, distance = right, d
 		}
 	}
@@ -166,7 +166,7 @@ func nearestType(name string) string {
 		if strings.EqualFold(t, name) {
 			return `Write "` + t + `": names are case-sensitive.`
 		}
-		if d := edits(name, t, distance); d < distance {
+		if d := Edits(name, t, distance); d < distance {
 			best, distance = t, d
 		}
 	}
@@ -174,30 +174,6 @@ func nearestType(name string) string {
 		return `Write "` + best + `" if that is meant.`
 	}
 	return "Use one of the 146 resource types of R4."
-}
-
-// edits returns the Levenshtein distance of two names, or more than most.
-func edits(a, b string, most int) int {
-	if len(a)-len(b) > most || len(b)-len(a) > most || len(a) > 64 {
-		return most + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // safeName keeps a member name fit for a path and a log: names are not

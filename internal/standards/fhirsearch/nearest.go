@@ -53,7 +53,7 @@ func nearest(s string, names []string) []string {
 	limit := max(1, len(plain)/3)
 	var found []scored
 	for _, n := range names {
-		d := distance(plain, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(n)))
+		d := fhir.Edits(plain, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(n)), limit)
 		if d <= limit {
 			found = append(found, scored{n, d})
 		}
@@ -66,29 +66,4 @@ func nearest(s string, names []string) []string {
 		}
 	}
 	return out
-}
-
-// distance is the number of letters to insert, delete, change or swap with a neighbour.
-func distance(a, b string) int {
-	prev2 := make([]int, len(b)+1)
-	prev := make([]int, len(b)+1)
-	row := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], prev2[j-2]+1)
-			}
-		}
-		prev2, prev, row = prev, row, prev2
-	}
-	return prev[len(b)]
 }

@@ -5,9 +5,9 @@ package terminology
 var tests = []Test{
 	// Vital signs, as US Core and FHIR R4 name them.
 	{Code: "8480-6", Name: "Systolic blood pressure", Category: vital, Unit: "mm[Hg]", Show: "mmHg", Panel: panelBP, Ranges: grown(90, 139), Min: 20, Max: 350, CritLow: 70, CritHigh: 180, Words: []string{"BP", "SBP"}},
-	{Code: "8462-4", Name: "Diastolic blood pressure", Category: vital, Unit: "mm[Hg]", Show: "mmHg", Panel: panelBP, Ranges: grown(50, 89), Min: 5, Max: 250, CritHigh: 120, Words: []string{"BP", "DBP"}},
+	{Code: "8462-4", Name: "Diastolic blood pressure", Category: vital, Unit: "mm[Hg]", Show: "mmHg", Panel: panelBP, Ranges: grown(50, 89), Min: 5, Max: 250, CritLow: 35, CritHigh: 120, Words: []string{"BP", "DBP"}},
 	{Code: "8867-4", Name: "Heart rate", Category: vital, Unit: "/min", Show: "/min", Panel: panelVitals, Ranges: []Range{{From: 0, To: 1, Low: 90, High: 180}, {From: 1, To: 3, Low: 80, High: 150}, {From: 3, To: 12, Low: 65, High: 130}, {From: 12, Low: 50, High: 100}}, Min: 10, Max: 350, CritLow: 40, CritHigh: 150, Words: []string{"pulse", "HR"}},
-	{Code: "9279-1", Name: "Respiratory rate", Category: vital, Unit: "/min", Show: "/min", Panel: panelVitals, Ranges: []Range{{From: 0, To: 1, Low: 26, High: 60}, {From: 1, To: 3, Low: 20, High: 40}, {From: 3, To: 12, Low: 16, High: 30}, {From: 12, Low: 10, High: 20}}, Min: 2, Max: 120, Words: []string{"breathing", "RR"}},
+	{Code: "9279-1", Name: "Respiratory rate", Category: vital, Unit: "/min", Show: "/min", Panel: panelVitals, Ranges: []Range{{From: 0, To: 1, Low: 26, High: 60}, {From: 1, To: 3, Low: 20, High: 40}, {From: 3, To: 12, Low: 16, High: 30}, {From: 12, Low: 10, High: 20}}, Min: 2, Max: 120, CritLow: 8, CritHigh: 30, Words: []string{"breathing", "RR"}},
 	{Code: "8310-5", Name: "Body temperature", Category: vital, Unit: "[degF]", Show: "°F", Decimals: 1, Panel: panelVitals, Ranges: all(95, 100.3), Min: 75, Max: 115, CritHigh: 104, Words: []string{"fever", "temp"}},
 	{Code: "59408-5", Name: "Oxygen saturation", Category: vital, Unit: "%", Show: "%", Panel: panelVitals, Ranges: all(94, 100), Min: 20, Max: 100, CritLow: 88, Words: []string{"SpO2", "pulse ox"}},
 	{Code: "29463-7", Name: "Body weight", Category: vital, Unit: "[lb_av]", Show: "lb", Decimals: 1, Panel: panelVitals, Min: 0.5, Max: 1500},
