@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -63,6 +64,15 @@ func New(d *db.DB, log *audit.Log, o Options) *Auth {
 
 // system is the scope of the package's own work in the system store.
 func system(why string) System { return SystemScope(db.System, why) }
+
+// Mark is a keyed hash by which a server knows later that it said something itself, such as a list in a cookie.
+func (a *Auth) Mark(ctx context.Context, purpose string, parts ...string) (string, error) {
+	k, err := a.systemKeys(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%016x", uint64(k.Hash(append([]string{"auth.mark", purpose}, parts...)...))), nil
+}
 
 // systemKeys are the keys of the system store, for sealing outside a transaction.
 func (a *Auth) systemKeys(ctx context.Context) (*keys.Practice, error) {

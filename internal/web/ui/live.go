@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/clock"
 )
 
 // Stream is one screen's view of what happens in its practice.
@@ -21,6 +22,7 @@ type Stream interface {
 const (
 	heartbeat = 20 * time.Second
 	lookEvery = 250 * time.Millisecond // whether the session still stands; see auth.Peek
+	liveStall = 15 * time.Second       // a screen that takes nothing for so long is gone: it asks again when it is back
 )
 
 // liveRoute serves news as server-sent events. They carry only the kind of what happened; the page asks again for what it shows,
@@ -45,7 +47,8 @@ func (r *Router) liveRoute() {
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-store")
 		rc := http.NewResponseController(w.hw)
-		rc.SetWriteDeadline(time.Time{})
+		within := func() { _ = rc.SetWriteDeadline(clock.System().Now().Add(liveStall)) } // the network's time, whatever the practice's is
+		within()
 		w.hw.WriteHeader(http.StatusOK)
 		fmt.Fprint(w.hw, "retry: 3000\n\n")
 		rc.Flush()
@@ -58,6 +61,7 @@ func (r *Router) liveRoute() {
 				q.Staff = who.ForRequest(q.ID)
 				return true
 			}
+			within()
 			fmt.Fprint(w.hw, "event: signed-out\ndata: 1\n\n")
 			rc.Flush()
 			return false
@@ -78,22 +82,28 @@ func (r *Router) liveRoute() {
 				continue
 			case <-beat:
 				beat = r.o.Clock.After(heartbeat)
+				within()
 				if _, err := fmt.Fprint(w.hw, ": still here\n\n"); err != nil {
 					return nil
 				}
-				rc.Flush()
+				if rc.Flush() != nil {
+					return nil
+				}
 				continue
 			}
 			kinds, seqs, err := s.Next(q.Context(), q.Staff)
 			if err != nil {
 				return nil
 			}
+			within()
 			for i, k := range kinds {
 				if _, err := fmt.Fprintf(w.hw, "id: %d\nevent: %s\ndata: %d\n\n", seqs[i], k, seqs[i]); err != nil {
 					return nil
 				}
 			}
-			rc.Flush()
+			if rc.Flush() != nil {
+				return nil
+			}
 		}
 	})
 }

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"net/url"
-	"strconv"
 	"strings"
 
 	"yarrow.health/internal/standards/fhir"
@@ -26,14 +25,26 @@ type OpenChart struct {
 const mostOpen = 6
 
 // OpenCharts gives the ids of the charts that are open in this browser, newest first. Only opaque ids are kept, in a cookie that
-// scripts cannot read; names are looked up anew for each page. Whoever signs in next at the same browser does not get them.
+// scripts cannot read; names are looked up anew for each page, under the person's rights of that moment.
+//
+// A tab shows a name on pages whose own record does not speak of it. That is no further look: the list is marked for the session in
+// which each of its charts was opened, and the opening is on record. A list that was made up or is of another session is empty, so
+// that nobody reads names off the record by writing a cookie.
 func (q *Request) OpenCharts() []string {
-	whose, ids, _ := strings.Cut(q.Cookie("open"), ":")
-	if ids == "" || whose != strconv.FormatInt(q.Staff.UserID(), 10) {
+	mark, ids, _ := strings.Cut(q.Cookie("open"), ":")
+	if ids == "" || mark == "" || mark != q.openMark(ids) {
 		return nil
 	}
 	open := strings.Split(ids, ".")
 	return open[:min(len(open), mostOpen)]
+}
+
+func (q *Request) openMark(ids string) string {
+	mark, err := q.router.auth.Mark(q.Context(), "open charts", q.slug, q.Staff.Session().String(), ids)
+	if err != nil {
+		return "" // the tabs are left out
+	}
+	return mark
 }
 
 // KeepOpen puts a chart among the open ones and gives them all, the others in the order they had.
@@ -48,7 +59,8 @@ func (w *Reply) KeepOpen(id string) []string {
 	if len(open) > mostOpen {
 		open = open[len(open)-mostOpen:]
 	}
-	w.SetCookie("open", strconv.FormatInt(w.q.Staff.UserID(), 10)+":"+strings.Join(open, "."), 0)
+	ids := strings.Join(open, ".")
+	w.SetCookie("open", w.q.openMark(ids)+":"+ids, 0)
 	return open
 }
 

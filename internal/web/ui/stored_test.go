@@ -215,3 +215,50 @@ func TestEveryFormHasAKey(t *testing.T) {
 		t.Errorf("%d forms found", n)
 	}
 }
+
+// TestOpenChartsAreOnesOwn: tabs name charts that this session opened, and nothing that somebody wrote into the cookie.
+func TestOpenChartsAreOnesOwn(t *testing.T) {
+	d := dbtest.SQLite(t, nil)
+	h := open(t, d, Options{})
+	var got []string
+	h.r.Page("/{practice}/opens/{id}", auth.ChartRead, func(w *Reply, q *Request) error {
+		got = w.KeepOpen(q.Path("id"))
+		w.Text(200, "ok")
+		return nil
+	})
+	h.r.Page("/{practice}/tabs", auth.ChartRead, func(w *Reply, q *Request) error {
+		got = q.OpenCharts()
+		w.Text(200, "ok")
+		return nil
+	})
+	cookie := func(w *httptest.ResponseRecorder) string {
+		for _, c := range w.Result().Cookies() {
+			if c.Name == "yarrow-open-alder" {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	session := "yarrow-session-alder=" + h.doctor
+	kept := cookie(h.do("GET", "/alder/opens/p1", "", nil, "Cookie", session))
+	kept = cookie(h.do("GET", "/alder/opens/p2", "", nil, "Cookie", session+"; yarrow-open-alder="+kept))
+	again, _, err := h.a.DemoSignIn(t.Context(), h.id, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, session, cookie string
+		want                  int
+	}{
+		{"one's own", session, kept, 2},
+		{"made up", session, "1:p1.p2.p3", 0},
+		{"added to", session, kept + ".p3", 0},
+		{"of another session", "yarrow-session-alder=" + again, kept, 0},
+		{"none", session, "", 0},
+	} {
+		h.do("GET", "/alder/tabs", "", nil, "Cookie", c.session+"; yarrow-open-alder="+c.cookie)
+		if len(got) != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
