@@ -14,7 +14,8 @@ import (
 
 // proofs show that a promise holds, on throw-away copies. `yarrow prove isolation` and others become a line here.
 type proofs struct {
-	Audit proveAudit `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
+	Audit   proveAudit   `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
+	Erasure proveErasure `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
 }
 
 // proving is what every proof takes.
@@ -27,6 +28,7 @@ type proving struct {
 	Scratch    string `help:"Folder for throw-away data." placeholder:"DIR" type:"existingdir"`
 	Database   string `help:"Run on PostgreSQL: the application's URL of an empty database made for this." placeholder:"URL"`
 	Owner      string `help:"The owner's URL of the same database." placeholder:"URL"`
+	Files      string `help:"PostgreSQL's data folder, where it can be read: proofs that search look through it too." placeholder:"DIR" type:"existingdir"`
 	SigningKey string `help:"Key that signs the report; made when there is none." placeholder:"FILE"`
 }
 
@@ -48,7 +50,7 @@ func (c *proving) carry(ctx context.Context, out *output, p prove.Proof) error {
 		return fhir.Problem("value", "The key that signs reports cannot be used.", "Name another with --signing-key; it is made when there is none.").Because(err)
 	}
 	report, err := prove.Carry(ctx, p, prove.Options{Version: version, Control: c.Control, Seed: c.Seed, Cycles: c.Cycles, Dir: c.Scratch,
-		Engine: prove.Engine{App: c.Database, Owner: c.Owner}, Say: func(format string, args ...any) { fmt.Fprintf(out.errs, format+"\n", args...) }}, key)
+		Engine: prove.Engine{App: c.Database, Owner: c.Owner, Files: c.Files}, Say: func(format string, args ...any) { fmt.Fprintf(out.errs, format+"\n", args...) }}, key)
 	if err != nil {
 		return err
 	}
@@ -101,6 +103,12 @@ func (c *proveAudit) Run(ctx context.Context, out *output) error {
 		p = prove.LogIn(f, c.Key, receipts)
 	}
 	return c.carry(ctx, out, p)
+}
+
+type proveErasure struct{ proving }
+
+func (c *proveErasure) Run(ctx context.Context, out *output) error {
+	return c.carry(ctx, out, prove.Erasure())
 }
 
 func readReceipts(files []string) (out []audit.Receipt, err error) {

@@ -49,6 +49,7 @@ type Options struct {
 type Engine struct {
 	App   string // the app role's URL of an empty PostgreSQL database made for this
 	Owner string // the owner's URL of the same database
+	Files string // the server's own files, where they can be read: its data folder with the write-ahead log
 }
 
 // String names the engine.
