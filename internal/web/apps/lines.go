@@ -233,7 +233,7 @@ func summary(q *ui.Request, scopes []oauth.Scope) string {
 		}
 		switch {
 		case slices.Contains(out, words):
-		case len(out) >= 6:
+		case len(out) >= 4:
 			more++
 		default:
 			out = append(out, words)
