@@ -77,7 +77,10 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 func (h *house) newAPI() *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin, Version: version,
-		Practice: h.auth.PracticeBySlug,
+		Security: h.smart, Profiles: usCore(),
+		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"},
+		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},
+		Practice:     h.auth.PracticeBySlug,
 		Authenticate: func(r *http.Request, p auth.Practice) (db.Scope, error) {
 			if bearer, ok := oauth.Bearer(r); ok {
 				app, err := h.oauth.Authenticate(r.Context(), p, bearer)

@@ -71,7 +71,7 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 					in := *c
 					in.Type = r.Resource.Type
 					if err := in.mayChooseID(); err != nil {
-						return fhir.Issues{*fhir.Problem("not-found", err.Error(), "Check the id.").At("Bundle.entry[" + strconv.Itoa(i) + "]")}
+						return fhir.Issues{*err.At("Bundle.entry[" + strconv.Itoa(i) + "]")}
 					}
 				}
 				if r.Same && r.Resource != nil && !r.Resource.Deleted {

@@ -75,7 +75,7 @@ func (a *API) rest() []byte {
 			}
 			a.restResource(b, typ)
 		}
-		b.raw(`],"interaction":[{"code":"transaction"},{"code":"batch"},{"code":"history-system"}]`)
+		b.raw(`],"interaction":[{"code":"transaction"},{"code":"batch"},{"code":"history-system"},{"code":"search-system"}]`)
 		a.searchParams(b, "Patient", func(p *fhirsearch.Param) bool { return strings.HasPrefix(p.Code, "_") })
 		a.restOperations(b, System, "")
 		b.raw(`,"compartment":[`)

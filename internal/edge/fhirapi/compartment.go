@@ -19,10 +19,7 @@ const defaultPage = 50
 func (a *API) compartmentAll(ctx context.Context, c *Call) (*Answer, error) {
 	values := c.values()
 	access := auth.AccessOf(c.Scope)
-	f := &finding{typ: "Resource", self: c.path(), page: &fhirstore.Page{Total: -1}}
-	if len(c.form) == 0 && len(c.Query) > 0 {
-		f.self += "?" + c.Query.Encode()
-	}
+	f := &finding{typ: "Resource", self: c.self(), page: &fhirstore.Page{Total: -1}}
 	err := c.View(ctx, func(tx *db.Tx) error {
 		at := ""
 		if sealed := values.Get("_page"); sealed != "" {

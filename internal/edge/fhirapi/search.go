@@ -2,7 +2,6 @@ package fhirapi
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 
 	"yarrow.health/internal/base/audit"
@@ -41,10 +40,7 @@ type finding struct {
 // find carries out a search and notes what it shows.
 func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 	values := c.values()
-	f := &finding{typ: typ, self: c.path()}
-	if len(c.form) == 0 && len(c.Query) > 0 {
-		f.self += "?" + c.Query.Encode()
-	}
+	f := &finding{typ: typ, self: c.self()}
 	err := c.View(ctx, func(tx *db.Tx) error {
 		place := ""
 		if sealed := values.Get("_page"); sealed != "" {
@@ -53,18 +49,10 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 				return err
 			}
 		}
-		q, issues := fhirsearch.ParseQuery(typ, values)
-		hints, err := c.tolerated(issues)
-		if err != nil {
+		if err := c.query(ctx, tx, f, values, within, place); err != nil {
 			return err
 		}
-		f.hints = hints
-		q.Page = place
-		q.Compartment = within
-		if f.page, err = c.Store().Search(ctx, tx, q); err != nil {
-			return err
-		}
-		f.q = q
+		var err error
 		if f.page.Next != "" {
 			f.next, err = sealPage(tx, c.path(), values, f.page.Next)
 		}
@@ -75,6 +63,34 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 	}
 	c.See(searchEvent(typ, f.page.Resources, f.page.Included))
 	return f, nil
+}
+
+// query carries out the search: of one type, or with typ "" of several.
+func (c *Call) query(ctx context.Context, tx *db.Tx, f *finding, values url.Values, within, place string) error {
+	var queries []fhirsearch.Query
+	var issues fhir.Issues
+	if f.typ == "" {
+		queries, issues = fhirsearch.ParseTypes(values)
+	} else {
+		q, is := fhirsearch.ParseQuery(f.typ, values)
+		queries, issues = []fhirsearch.Query{q}, is
+	}
+	var err error
+	if f.hints, err = c.tolerated(issues); err != nil {
+		return err
+	}
+	for i := range queries {
+		queries[i].Page, queries[i].Compartment = place, within
+	}
+	if len(queries) > 0 {
+		f.q = queries[0]
+	}
+	if f.typ == "" {
+		f.page, err = c.Store().SearchTypes(ctx, tx, queries)
+	} else {
+		f.page, err = c.Store().Search(ctx, tx, f.q)
+	}
+	return err
 }
 
 // values are the search parameters of the address and of the form.
@@ -100,6 +116,14 @@ func (c *Call) path() string {
 		return c.Type + "/" + c.ID + "/" + c.at.inside
 	}
 	return c.Type
+}
+
+// self is the address of the search as it was sent, without what a form said.
+func (c *Call) self() string {
+	if len(c.form) == 0 && len(c.Query) > 0 {
+		return c.path() + "?" + c.Query.Encode()
+	}
+	return c.path()
 }
 
 // tolerated passes over parameters that do not exist when the client prefers that (Prefer: handling=lenient), with a warning each.
@@ -144,10 +168,13 @@ func searchEvent(typ string, lists ...[]*fhirstore.Resource) audit.Event {
 	return e
 }
 
-// searchAll answers a search over all types, which this server does not do.
+// searchAll answers GET [base]?_type=… and POST [base]/_search: several types at once.
 func (a *API) searchAll(ctx context.Context, c *Call) (*Answer, error) {
-	return nil, withStatus(http.StatusBadRequest, fhir.Problem("not-supported", "All types at once cannot be searched.",
-		"Search one type, [base]/Type?…, or send several searches as a Bundle of type batch."))
+	found, err := c.find(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Resource: found.bundle(c)}, nil
 }
 
 // narrow applies _summary and _elements to an entry.

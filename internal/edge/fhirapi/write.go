@@ -82,7 +82,7 @@ func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
 
 // mayChooseID says whether the scope may create under an id of its choice. Somebody confined to one patient's record may not: the
 // answer would tell which ids others have.
-func (c *Call) mayChooseID() error {
+func (c *Call) mayChooseID() *fhir.Issue {
 	access := auth.AccessOf(c.Scope)
 	if access.Allows(c.Type, auth.CanCreate) && access.Compartment == "" {
 		return nil
