@@ -22,8 +22,10 @@ type kernel struct {
 	s       *Store
 }
 
-func (s *Store) kernel(tx *db.Tx) kernel {
-	a := kernel{s: s, Access: auth.AccessOf(tx.Scope()), k: keyspaceOf(tx.Keys())}
+func (s *Store) kernel(tx *db.Tx) kernel { return s.kernelFor(tx, tx.Scope()) }
+
+func (s *Store) kernelFor(tx *db.Tx, scope db.Scope) kernel {
+	a := kernel{s: s, Access: auth.AccessOf(scope), k: keyspaceOf(tx.Keys())}
 	if a.Compartment != "" {
 		typ, id, ok := strings.Cut(a.Compartment, "/")
 		a.closed = !ok || typ != "Patient" || id == ""

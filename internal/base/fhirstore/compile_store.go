@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"cmp"
+	"context"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,7 @@ type candidates struct {
 	facets []facetSet
 	enc    []int64 // resource.encounter is one of these
 	checks []check
+	many   bool // of the type there are so many that an order by change is better walked than sorted
 }
 
 // hashSet asks for a row of hkey with one of the hashes. The lowest rank drives the query.
@@ -193,9 +195,13 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 	rest := c.hashes
 	switch {
 	case c.ids != nil:
-		q.add(" FROM resource r WHERE r.practice_id = $1 AND ")
+		how := ""
+		if c.engine == db.SQLite {
+			how = " INDEXED BY resource_idh" // it would read everything and look each id up in a list
+		}
+		q.add(" FROM resource r", how, " WHERE r.practice_id = $1 AND ")
 		q.in("r.idh", *c.ids)
-		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
+		q.add(" AND (r.type + 0) = ", q.arg(int64(typeCode(c.typ)))) // the ids lead, not the index by type
 	case len(c.hashes) > 0:
 		var first *hashSet
 		first, rest = c.driver()
@@ -216,11 +222,11 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 		c.ranges(q, c.spans[0])
 		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
 	case o.bySeq:
-		plus := ""
-		if c.engine == db.SQLite {
-			plus = "+" // or it would take the index by type
+		typ := "r.type"
+		if c.many && c.engine == db.SQLite {
+			typ = "(r.type + 0)" // or it would take the index by type, and sort; PostgreSQL weighs this itself
 		}
-		q.add(" FROM resource r WHERE r.practice_id = $1 AND ", plus, "r.type = ", q.arg(int64(typeCode(c.typ))))
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND ", typ, " = ", q.arg(int64(typeCode(c.typ))))
 	default:
 		q.add(" FROM resource r WHERE r.practice_id = $1 AND r.type = ", q.arg(int64(typeCode(c.typ))))
 		for _, d := range c.date {
@@ -316,6 +322,22 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 		q.in("r.encounter", c.enc)
 	}
 
+}
+
+var countSome = db.SQL(`SELECT COUNT(*) FROM (SELECT 1 FROM resource r WHERE r.practice_id = $1 AND r.type = $2 LIMIT $3) c`)
+
+// manyOf is how many resources of a type are sorted rather than looked for among all.
+const manyOf = 2000
+
+// weigh decides how a search that nothing drives comes by its order.
+func (c *candidates) weigh(ctx context.Context, tx *db.Tx, o order) error {
+	if first, _ := c.driver(); c.engine != db.SQLite || !o.bySeq || first != nil || c.ids != nil || len(c.spans) > 0 {
+		return nil
+	}
+	var n int64
+	err := tx.QueryRow(ctx, countSome, int64(tx.Practice()), int64(typeCode(c.typ)), int64(manyOf)).Scan(&n)
+	c.many = n >= manyOf
+	return err
 }
 
 // ranges writes the join of the rows in any of several ranges, under alias s, with the resources.

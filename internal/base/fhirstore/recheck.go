@@ -22,12 +22,15 @@ type check struct {
 	element string          // the top-level element that the parameter reads whole, "" when it is not that simple
 	proofs  [][]byte        // one of these within the element is a match
 	whole   [][]byte        // or the element is one of these
+	not     bool            // … and what is proved is that the clause does not hold (:not)
 	byDate  bool            // the columns date and span decide
 }
 
 func newCheck(p *plan, cl *fhirsearch.Clause) check {
 	c := check{clause: cl, plan: p}
-	if cl.Modifier != "" {
+	if cl.Modifier == "not" && cl.Type == "token" {
+		c.not = true
+	} else if cl.Modifier != "" {
 		return c
 	}
 	if cl.Type == "date" {
@@ -126,7 +129,7 @@ func (c *check) holds(r *Resource, row *row) bool {
 		return false
 	}
 	if len(c.proofs) > 0 && c.proved(r.body.member(c.element)) {
-		return true
+		return !c.not
 	}
 	return fhirsearch.Match(r.Node(), *c.clause)
 }

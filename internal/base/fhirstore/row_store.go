@@ -52,16 +52,28 @@ func (s *Store) open(tx *db.Tx, r *row) (*decoded, error) {
 
 // resource decodes a row for a reader.
 func (s *Store) resource(tx *db.Tx, r *row) (*Resource, error) {
+	out, err := s.unread(tx, r)
+	if err == nil {
+		out.read()
+	}
+	return out, err
+}
+
+// read puts the bytes of an unread resource together.
+func (r *Resource) read() {
+	if r.Raw == nil && !r.Deleted {
+		r.Raw = r.body.raw(r.Version, r.Updated.UnixMicro())
+	}
+}
+
+// unread decodes a row of which perhaps nothing is shown: Raw comes with read or Node.
+func (s *Store) unread(tx *db.Tx, r *row) (*Resource, error) {
 	d, err := s.open(tx, r)
 	if err != nil {
 		return nil, damagedIssue(typeName(r.typ), err)
 	}
-	out := &Resource{Type: d.typ, ID: d.id, Version: r.version, Updated: time.UnixMicro(r.seq).UTC(), Deleted: r.deleted,
-		Labels: r.labels, body: d}
-	if !r.deleted {
-		out.Raw = d.raw(r.version, r.seq)
-	}
-	return out, nil
+	return &Resource{Type: d.typ, ID: d.id, Version: r.version, Updated: time.UnixMicro(r.seq).UTC(), Deleted: r.deleted,
+		Labels: r.labels, body: d}, nil
 }
 
 var (

@@ -24,6 +24,9 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 	if c.none || want <= 0 {
 		return nil, nil, nil
 	}
+	if err := c.weigh(ctx, tx, o); err != nil {
+		return nil, nil, err
+	}
 	batch := want + 1
 	if len(c.checks) > 0 {
 		batch = max(2*batch, pageSize)
@@ -52,12 +55,13 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 				break
 			}
 			from = &at
-			res, err := s.resource(tx, &r)
+			res, err := s.unread(tx, &r)
 			if err != nil {
 				rows.Close()
 				return nil, nil, err
 			}
 			if c.passes(res, &r) {
+				res.read()
 				res.at = at
 				found = append(found, res)
 			}

@@ -62,6 +62,9 @@ func (r *Resource) Reference() string { return r.Type + "/" + r.ID }
 
 // Node is the parsed resource; nil for a deleted one. It may be shared and must not be changed: Clone it.
 func (r *Resource) Node() *fhirjson.Node {
+	if r.node == nil && r.body != nil {
+		r.read()
+	}
 	if r.node == nil && r.Raw != nil {
 		// What the store wrote parses: the limits here only guard against a fault of our own.
 		r.node, _ = fhirjson.Parse(r.Raw, fhirjson.Limits{Bytes: maxBody})

@@ -1,0 +1,145 @@
+package fhirstore
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"yarrow.health/internal/base/db"
+)
+
+var updatePlans = flag.Bool("update-plans", false, "write testdata/plans-*.txt anew")
+
+// hot are the searches whose way through the indexes must not change unnoticed.
+var hot = []string{
+	"Observation?patient=p1&code=c1", "Observation?patient=p1", "Observation?patient=p1&category=laboratory", "Observation?patient=p1&date=ge2024", "Observation?code=c1", "Observation?code=c1&_sort=date",
+	"Observation?code=c1,c2", "Observation?category=laboratory", "Observation?status:not=final", "Observation?code:text=x", "Observation?date=ge2024&date=lt2025", "Observation?_sort=-_lastUpdated",
+	"Observation?encounter=e1", "Observation?code-value-quantity=c1$gt5", "Observation?code-value-quantity=c1$5|http://unitsofmeasure.org|mg", "Observation?_id=o1,o2", "Observation?_lastUpdated=gt2024",
+	"Patient?name=ash", "Patient?identifier=x", "Patient?birthdate=1980", "Patient?name:contains=sh", "Patient?gender=female", "Encounter?status=planned", "Encounter?date=2024", "Condition?patient=p1&clinical-status=active",
+}
+
+var indexName = regexp.MustCompile(`(?:Index Only Scan|Index Scan|Seq Scan|Sort|Bitmap Index Scan|Bitmap Heap Scan|HashAggregate|Unique|Hash Join|Merge Join|Nested Loop|Append|Materialize|Memoize)(?: Backward)?(?: using \w+)?(?: on \w+)?`)
+
+// TestPlansOfHotSearches compares which index each engine takes, in what order, and whether it sorts, with what is
+// written down. PostgreSQL must choose them with no statistics at all.
+func TestPlansOfHotSearches(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.put(fixtures()...)
+		var out strings.Builder
+		undone := errors.New("undone")
+		// All in one transaction that does not end well: nobody gathers statistics of what it holds.
+		if err := b.try(system(1), func(ctx context.Context, tx *db.Tx) error {
+			out.Reset()
+			if tx.Engine() == db.PostgreSQL {
+				for _, filler := range []string{
+					`INSERT INTO resource SELECT $1, 100000 + g, g, 1, g, g, 0, g, g, g, 0, 0, 1 + g % 148, 0, 'x', repeat('x', 200)::bytea FROM generate_series(1, 20000) g`,
+					`INSERT INTO hkey SELECT $1, g % 1000, g, 100000 + g FROM generate_series(1, 20000) g`, `INSERT INTO rkey SELECT $1, g % 1000, g, g, 100000 + g FROM generate_series(1, 20000) g`,
+				} {
+					if _, err := tx.Exec(ctx, tx.Compile(filler), int64(1)); err != nil {
+						return err
+					}
+				}
+			}
+			for _, who := range []struct {
+				name string
+				s    db.Scope
+			}{{"system", system(1)}, {"a patient's app", patientApp("Patient/p1")}} {
+				for _, request := range hot {
+					q := parse(t, request)
+					a := b.kernelFor(tx, who.s)
+					x := compiler{s: b.Store, tx: tx, a: &a}
+					c, err := x.compile(ctx, q.Type, q.Clauses)
+					if err != nil {
+						return err
+					}
+					o, _ := orderOf(q)
+					c.many = o.bySeq
+					fmt.Fprintf(&out, "%s, %s\n", request, who.name)
+					if err := b.explain(ctx, tx, c.query(1, o, nil, 50), &out); err != nil {
+						return err
+					}
+				}
+			}
+			// Statements that are not made by the compiler.
+			for _, st := range []struct {
+				name, text string
+				args       []any
+			}{
+				{"ReadMany", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`, []any{int64(1), []int64{1, 2, 3}}},
+				{"Read", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh = $2`, []any{int64(1), int64(1)}},
+				{"Changes", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3`, []any{int64(1), int64(1), int64(1)}},
+			} {
+				fmt.Fprintf(&out, "%s\n", st.name)
+				q := newSQL(1)
+				q.add(st.text)
+				q.args = st.args
+				if err := b.explain(ctx, tx, q, &out); err != nil {
+					return err
+				}
+			}
+			return undone
+		}); !errors.Is(err, undone) {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", "plans-"+strings.ToLower(fmt.Sprint(b.d.Engine()))+".txt")
+		if *updatePlans {
+			if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != string(want) {
+			g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+			for i := range g {
+				if i >= len(w) || g[i] != w[i] {
+					t.Fatalf("line %d of %s differs: %q. If the change is meant, run with -update-plans and look at the difference.", i+1, golden, g[i])
+				}
+			}
+			t.Fatalf("%s has more lines", golden)
+		}
+		for i, line := range strings.Split(string(want), "\n") {
+			if strings.Contains(line, "Seq Scan") || strings.HasPrefix(strings.TrimSpace(line), "SCAN r") || strings.HasSuffix(line, "(practice_id=?)") && !strings.Contains(line, "resource_seq") {
+				t.Errorf("%s:%d reads a whole table: %s", golden, i+1, line)
+			}
+		}
+	})
+}
+
+func (b *bench) explain(ctx context.Context, tx *db.Tx, q *sqlText, out *strings.Builder) error {
+	verb := "EXPLAIN QUERY PLAN "
+	if tx.Engine() == db.PostgreSQL {
+		verb = "EXPLAIN "
+	}
+	rows, err := tx.Query(ctx, tx.Compile(verb+q.b.String()), q.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if tx.Engine() == db.PostgreSQL {
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			if line = indexName.FindString(strings.TrimLeft(line, " ->")); line == "" {
+				continue
+			}
+		} else {
+			var id, parent, unused int64
+			if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(out, "    %s\n", line)
+	}
+	return rows.Err()
+}
