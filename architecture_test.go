@@ -61,6 +61,7 @@ var shelves = []string{
 
 	"internal/web/ui",
 	"internal/web/desk",
+	"internal/web/safety",
 	"internal/web/chart",
 	"internal/web/apps",
 	"internal/web/office",

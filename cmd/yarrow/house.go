@@ -21,6 +21,7 @@ import (
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/office"
+	"yarrow.health/internal/web/safety"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -65,6 +66,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 		},
 	})
 	desk.New(h.router, g.auth, book, people, h.patients)
+	safety.Register(h.router, g.auth, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	office.New(h.router, g.auth, g.audit, h.patients)

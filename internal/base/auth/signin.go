@@ -148,6 +148,9 @@ func (a *Auth) prove(ctx context.Context, at *attempt) (person, proof, error) {
 	}
 	if !right {
 		a.dropDevice(ctx, at, who)
+		if err := a.tellFailures(ctx, at, who); err != nil {
+			return person{}, 0, err
+		}
 		return person{}, 0, a.failed(ctx, at.practice, who.id, at.remote, at.agent)
 	}
 	return who, how, nil

@@ -32,6 +32,9 @@ type Hit struct {
 	Deceased   bool
 	Inactive   bool
 	Restricted bool
+	// Closed marks a patient of whose record this person sees nothing: only ID and Name are there, so that a colleague
+	// who must see it in an emergency can ask for it. Only people get such hits, programs never.
+	Closed bool
 	// Alike is set when another patient's name could be taken for this one; Twins is how
 	// many there are.
 	Alike bool
@@ -91,9 +94,28 @@ func (d *Directory) Search(ctx context.Context, s db.Scope, text string, n int) 
 		}
 		if h, ok := m.idx.show(i, a, today); ok {
 			out = append(out, h)
+		} else if h, ok := m.idx.stub(s, i); ok && byName(text) {
+			out = append(out, h)
 		}
 	}
 	return out, nil
+}
+
+// Closed returns the stub of a patient whose record exists but is closed to this person; ok is false when the person
+// sees it, or when there is none.
+func (d *Directory) Closed(ctx context.Context, s db.Scope, id string) (Hit, bool, error) {
+	m, a, err := d.current(ctx, s)
+	if err != nil {
+		return Hit{}, false, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	i, ok := m.idx.byID[id]
+	if !ok || m.idx.entries[i].seenBy(a) {
+		return Hit{}, false, nil
+	}
+	h, ok := m.idx.stub(s, i)
+	return h, ok, nil
 }
 
 // Get returns the named patients that exist and that the scope may see.
@@ -282,6 +304,20 @@ func fold(s string) string { return strings.Join(fhirsearch.Words(s), " ") }
 func (e *entry) seenBy(a auth.Access) bool {
 	forbidden, closed := a.ForbiddenIn(e.ID)
 	return !closed && e.labels&forbidden == 0
+}
+
+// byName says whether a search is by name alone: what else was typed must not be confirmed for a closed record.
+func byName(text string) bool {
+	return strings.TrimSpace(text) != "" && !strings.ContainsAny(text, "0123456789")
+}
+
+// stub is what a person learns of a patient whose record is closed to them: that there is one of this name.
+func (x *index) stub(s db.Scope, i int32) (Hit, bool) {
+	e := &x.entries[i]
+	if _, person := s.(auth.Staff); !person || !e.live {
+		return Hit{}, false
+	}
+	return Hit{ID: e.ID, Name: e.Name, Closed: true}, true
 }
 
 // show makes the hit of an entry for an access; ok is false when the access may not see it.

@@ -93,14 +93,34 @@ func TestSearch(t *testing.T) {
 	})
 }
 
-func TestRestrictedPatientsVanishFromTheDesk(t *testing.T) {
+func TestRestrictedPatientsAreAStubAtTheDesk(t *testing.T) {
 	d := dbtest.SQLite(t, nil)
 	p := clinictest.Furnish(t, d)
 	p.Put(t, `{"resourceType":"Patient","id":"vip","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]},"name":[{"family":"Quiet","given":["Una"]}],"birthDate":"1980-01-01"}`)
-	if got := names(t, p, "quiet"); got != "" {
-		t.Errorf("the front desk finds %q", got)
+	hits, err := p.Patients.Search(ctx, p.Desk, "quiet", 5)
+	if err != nil || len(hits) != 1 || hits[0].ID != "vip" || !hits[0].Closed || hits[0].Name.Family != "Quiet" || hits[0].BirthDate+hits[0].Age+hits[0].Sex+hits[0].MRN+hits[0].Phone != "" || hits[0].Restricted {
+		t.Errorf("the front desk finds %+v %v", hits, err)
 	}
-	hits, err := p.Patients.Search(ctx, p.Doctor, "quiet", 5)
+	// Nothing else than the name is confirmed, nothing is listed or counted, and programs get nothing.
+	for _, text := range []string{"1980-01-01", "quiet 1980", ""} {
+		if got := names(t, p, text); got != "" {
+			t.Errorf("the front desk finds %q by %q", got, text)
+		}
+	}
+	if n, err := p.Patients.Count(ctx, p.Desk); err != nil || n != 0 {
+		t.Errorf("counted %d %v", n, err)
+	}
+	program := auth.AsApp(p.ID, auth.AccessOf(p.Desk))
+	if hits, err := p.Patients.Search(ctx, program, "quiet", 5); err != nil || len(hits) != 0 {
+		t.Errorf("a program finds %+v %v", hits, err)
+	}
+	if h, ok, err := p.Patients.Closed(ctx, p.Desk, "vip"); err != nil || !ok || h.Name.Family != "Quiet" {
+		t.Errorf("%+v %v %v", h, ok, err)
+	}
+	if _, ok, err := p.Patients.Closed(ctx, p.Doctor, "vip"); err != nil || ok {
+		t.Errorf("closed to a clinician: %v %v", ok, err)
+	}
+	hits, err = p.Patients.Search(ctx, p.Doctor, "quiet", 5)
 	if err != nil || len(hits) != 1 || !hits[0].Restricted {
 		t.Errorf("a clinician finds %+v %v", hits, err)
 	}

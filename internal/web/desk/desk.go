@@ -96,6 +96,12 @@ func Find(patients *patient.Directory) func(ctx context.Context, q *ui.Request, 
 		}
 		var out []ui.Found
 		for _, h := range hits {
+			if h.Closed {
+				if q.Can(auth.BreakGlass) {
+					out = append(out, ui.Found{Title: h.Name.Display(), Path: q.URL("patients", h.ID, "restricted"), Note: q.T("patient.closed"), Record: "Patient/" + h.ID})
+				}
+				continue
+			}
 			out = append(out, ui.Found{Title: h.Name.Display(), Detail: detail(q, h), Path: q.URL("patients", h.ID), Note: alike(q, h), Record: "Patient/" + h.ID})
 		}
 		return out, nil

@@ -36,6 +36,8 @@ type Options struct {
 	Zone   func(ctx context.Context, s auth.Staff) *time.Location // the practice's own clock; nil: this machine's
 	Log    *slog.Logger
 	Live   func(ctx context.Context, s auth.Staff, after int64) (Stream, error) // the feed of the outbox; nil switches live updates off
+	// Banners gives what must be seen on every page of somebody who is signed in; nil: nothing.
+	Banners func(ctx context.Context, q *Request) ([]Banner, error)
 	// Find answers what is typed into the palette, beside the commands: patients, mostly.
 	Find func(ctx context.Context, q *Request, text string) ([]Found, error)
 	// Answered looks up how a form was answered when its change was stored (jobs.Queue.Answered); see Reply.Once. Without it a
