@@ -14,8 +14,9 @@ import (
 
 // proofs show that a promise holds, on throw-away copies. `yarrow prove isolation` and others become a line here.
 type proofs struct {
-	Audit   proveAudit   `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
-	Erasure proveErasure `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
+	Audit      proveAudit      `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
+	Erasure    proveErasure    `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
+	Durability proveDurability `cmd:"" help:"What was acknowledged is never lost: the server is killed again and again while clients write."`
 }
 
 // proving is what every proof takes.
@@ -103,6 +104,16 @@ func (c *proveAudit) Run(ctx context.Context, out *output) error {
 		p = prove.LogIn(f, c.Key, receipts)
 	}
 	return c.carry(ctx, out, p)
+}
+
+type proveDurability struct{ proving }
+
+func (c *proveDurability) Run(ctx context.Context, out *output) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return c.carry(ctx, out, prove.Durability(program))
 }
 
 type proveErasure struct{ proving }
