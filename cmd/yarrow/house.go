@@ -70,15 +70,15 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	office.New(h.router, g.auth, g.audit, h.patients)
-	h.api = h.newAPI()
+	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
 	h.api.Register(validation.Operation(g.guide))
 	return h
 }
 
 // newAPI stands the FHIR interface beside the screens: whoever is signed in may use it from the practice's own pages.
-func (h *house) newAPI() *fhirapi.API {
+func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
-		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Origin: h.origin, Version: version,
+		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version,
 		Security: h.smart, Profiles: usCore(),
 		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"},
 		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},

@@ -53,7 +53,7 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 	}
 	entries := n.Get("entry").Items()
 	var ans *Answer
-	result, err := a.o.Store.ApplyNode(ctx, c.Scope, n, fhirstore.ApplyOptions{
+	options := fhirstore.ApplyOptions{
 		Owners:    a.o.Owners,
 		MustExist: true,
 		Patch:     patchOf,
@@ -81,6 +81,16 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 			ans = &Answer{Resource: c.responses("transaction-response", results), typ: "Bundle"}
 			return c.after(ctx, tx, key, ans)
 		},
+	}
+	var result *fhirstore.BundleResult
+	err = again(func() error {
+		tree, err := c.Resource()
+		if err != nil {
+			return err
+		}
+		c.node = nil // applying takes the tree over: another try reads the body anew
+		result, err = a.o.Store.ApplyNode(ctx, c.Scope, tree, options)
+		return err
 	})
 	if before, ok := answeredBefore(err); ok {
 		return before, nil

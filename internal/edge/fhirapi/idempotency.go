@@ -30,16 +30,18 @@ func (c *Call) Do(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*An
 	}
 	seen := len(c.events)
 	var ans *Answer
-	err = c.x.api.o.DB.Do(ctx, c.Scope, func(tx *db.Tx) error {
-		c.events = c.events[:seen]
-		if err := c.before(ctx, tx, key); err != nil {
-			return err
-		}
-		var err error
-		if ans, err = fn(tx); err != nil {
-			return err
-		}
-		return c.after(ctx, tx, key, ans)
+	err = again(func() error {
+		return c.x.api.o.DB.Do(ctx, c.Scope, func(tx *db.Tx) error {
+			c.events = c.events[:seen]
+			if err := c.before(ctx, tx, key); err != nil {
+				return err
+			}
+			var err error
+			if ans, err = fn(tx); err != nil {
+				return err
+			}
+			return c.after(ctx, tx, key, ans)
+		})
 	})
 	if before, ok := answeredBefore(err); ok {
 		return before, nil
@@ -49,6 +51,16 @@ func (c *Call) Do(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*An
 		return nil, err
 	}
 	return ans, nil
+}
+
+// again repeats what met a row that somebody else wrote at the same moment: the next try sees it.
+func again(do func() error) (err error) {
+	for range 3 {
+		if err = do(); !db.IsUnique(err) {
+			break
+		}
+	}
+	return err
 }
 
 // answeredBefore is the answer to an earlier request that an error carries.
