@@ -67,7 +67,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	desk.New(h.router, g.auth, book, people, h.patients)
 	safety.Register(h.router, g.auth, h.patients)
-	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: codes})
+	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	office.New(h.router, g.auth, g.audit, h.patients)
 	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
@@ -108,12 +108,13 @@ func (h *house) visit(ctx context.Context, who auth.Staff, patient string) (id s
 	return id, err
 }
 
-// codes searches the starter set of the kind of concept that a form asks for.
-func codes(kind, text string, n int) []chart.Code {
+// pick searches the code system behind a form's field, through the edition the practice uses.
+func (h *house) pick(ctx context.Context, who auth.Staff, kind, text string, n int) (chart.Codes, error) {
 	system := map[string]string{"problem": terminology.ICD10CM, "medication": terminology.RxNorm, "allergen": terminology.Allergens}[kind]
-	var out []chart.Code
-	for _, c := range terminology.Search(system, text, n) {
-		out = append(out, chart.Code{System: c.System, Code: c.Code, Display: c.Display})
+	found, err := h.terms.Search(ctx, who.Practice(), system, text, n)
+	out := chart.Codes{Edition: found.Edition, Warning: found.Warning}
+	for _, c := range found.Concepts {
+		out.List = append(out.List, chart.Code{System: c.System, Code: c.Code, Display: c.Display})
 	}
-	return out
+	return out, err
 }

@@ -13,7 +13,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
-	termserver "yarrow.health/internal/base/codes"
+	"yarrow.health/internal/base/codes"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
@@ -39,6 +39,7 @@ type ground struct {
 	auth  *auth.Auth
 	oauth *oauth.Server
 	store *fhirstore.Store
+	terms *codes.Server  // the practices' terminology server
 	guide *guides.Guides // the practices' implementation guides and validators
 	log   *slog.Logger
 
@@ -116,7 +117,8 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	}
 	log := audit.New(d)
 	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}
-	g.guide = guides.New(d, g.store, termserver.New(d, g.store, termserver.Options{Log: out.log}))
+	g.terms = codes.New(d, g.store, codes.Options{Log: out.log})
+	g.guide = guides.New(d, g.store, g.terms)
 	g.rule(g.store)
 	outside, err := egress.New(nil) // hosts come on its list with the programs that an administrator approved
 	if err != nil {

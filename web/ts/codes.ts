@@ -35,7 +35,7 @@ class CodeSearch extends HTMLElement {
     const r = await fetch(this.dataset.url!, { method: "POST", headers: { "HX-Request": "true" }, body: new URLSearchParams({ kind: this.dataset.kind!, q: text }) });
     if (!r.ok || n !== this.asked) return;
     this.querySelector("[role=listbox]")!.innerHTML = await r.text();
-    this.show(this.options().length > 0);
+    this.show(this.querySelector("[role=listbox]")!.childElementCount > 0);
     this.mark(this.options().length ? 0 : -1);
   }
   private show(on: boolean) {

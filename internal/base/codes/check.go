@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/terminology"
@@ -18,6 +19,50 @@ type desk struct {
 	mu   sync.Mutex
 	born time.Time
 	sets map[string]*terminology.Set // nil: not here
+
+	releases []Release
+	listed   bool
+}
+
+// desk gives what is known of a practice since at most a second.
+func (s *Server) desk(p db.PracticeID) *desk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.desks[p]
+	if now := s.clock.Now(); d == nil || now.Sub(d.born) > stale || now.Before(d.born) || len(d.sets) > 5000 {
+		if len(s.desks) > 1000 {
+			clear(s.desks)
+		}
+		d = &desk{born: now, sets: map[string]*terminology.Set{}}
+		s.desks[p] = d
+	}
+	return d
+}
+
+// forget drops what is known of a practice, after a change made here.
+func (s *Server) forget(p db.PracticeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.desks, p)
+}
+
+// lateReleases lists the practice's editions as they were at most a second ago.
+func (s *Server) lateReleases(ctx context.Context, p db.PracticeID) ([]Release, error) {
+	d := s.desk(p)
+	d.mu.Lock()
+	list, have := d.releases, d.listed
+	d.mu.Unlock()
+	if have {
+		return list, nil
+	}
+	list, err := s.Releases(ctx, auth.SystemScope(p, "terminology"))
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.releases, d.listed = list, true
+	d.mu.Unlock()
+	return list, nil
 }
 
 // Checker gives the func that checks codes at writing: ok says that the code belongs to the value set (valueSet "": that it exists in
@@ -43,13 +88,7 @@ func (s *Server) Checker(p db.PracticeID) func(valueSet, system, code string) (o
 
 // lately gives a value set as it was at most a second ago; nil when it is not here or cannot be worked out.
 func (s *Server) lately(ctx context.Context, p db.PracticeID, canonical string) *terminology.Set {
-	s.mu.Lock()
-	d := s.desks[p]
-	if now := s.clock.Now(); d == nil || now.Sub(d.born) > stale || now.Before(d.born) || len(d.sets) > 5000 {
-		d = &desk{born: now, sets: map[string]*terminology.Set{}}
-		s.desks[p] = d
-	}
-	s.mu.Unlock()
+	d := s.desk(p)
 	d.mu.Lock()
 	set, have := d.sets[canonical]
 	d.mu.Unlock()

@@ -179,6 +179,7 @@ func (s *Server) write(ctx context.Context, scope db.Scope, r *Release, cs *term
 	}
 	r.Parts = (len(packed) + pieceSize - 1) / pieceSize
 	// An edition that is already used is replaced in one transaction, so that no reader meets half of it.
+	defer s.forget(scope.Practice())
 	return s.db.Do(ctx, scope, func(tx *db.Tx) error {
 		for part := range r.Parts {
 			if err := putPart(ctx, tx, r, part, packed[part*pieceSize:min(len(packed), (part+1)*pieceSize)]); err != nil {
@@ -220,6 +221,7 @@ func (s *Server) Remove(ctx context.Context, scope db.Scope, kind, version strin
 	for i := range list {
 		if list[i].Kind == kind {
 			if list[i].Version == version {
+				defer s.forget(scope.Practice())
 				return &list[i], s.db.Do(ctx, scope, func(tx *db.Tx) error { return deleteRelease(ctx, tx, &list[i]) })
 			}
 			names = append(names, list[i].Version)

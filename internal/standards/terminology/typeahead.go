@@ -145,6 +145,7 @@ func (s *CodeSystem) Search(text string, n int, keep func(Ref) bool) []Hit {
 	x := s.words()
 	w := x.pool.Get().(*scratch)
 	defer x.pool.Put(w)
+	whole := strings.Join(words, " ")
 	variants := [][]string{words}
 	for i, word := range words {
 		if long, ok := shorthand[word]; ok && len(variants) < 4 {
@@ -161,7 +162,7 @@ func (s *CodeSystem) Search(text string, n int, keep func(Ref) bool) []Hit {
 			x.collect(v, w)
 			for _, i := range w.seen {
 				if int(w.found[i]) >= len(v)-miss && (keep == nil || keep(i)) {
-					top.put(Hit{i, s.weigh(i, int(w.total[i])*2/len(v)-10*min(k, 1), v)})
+					top.put(Hit{i, s.weigh(i, int(w.total[i])*2/len(v)-10*min(k, 1), whole)})
 				}
 			}
 			w.reset()
@@ -174,7 +175,7 @@ func (s *CodeSystem) Search(text string, n int, keep func(Ref) bool) []Hit {
 }
 
 // weigh puts the common before the rare, the current before the retired, what can be chosen before headings, and short names first.
-func (s *CodeSystem) weigh(i Ref, score int, words []string) int {
+func (s *CodeSystem) weigh(i Ref, score int, typed string) int {
 	f := s.flags[i]
 	if f&flagCommon != 0 {
 		score += 40
@@ -186,10 +187,33 @@ func (s *CodeSystem) weigh(i Ref, score int, words []string) int {
 		score -= 30
 	}
 	d := s.Display(i)
-	if len(words) > 0 && len(d) < 80 && fold(d) == strings.Join(words, " ") {
-		score += 30
+	if typed != "" {
+		if n := len(d) - len(typed); n >= 0 && n <= 4 && strings.Join(split(d), " ") == typed {
+			score += 30
+		} else if s.everyday != nil && s.everyday[i] != "" && alone(s.everyday[i], typed) {
+			score += 30
+		}
 	}
 	return score - min(len(d), 160)/5
+}
+
+// alone reports whether one of the everyday names is just what was typed, in any order of words.
+func alone(everyday, typed string) bool {
+	for name := range strings.SplitSeq(everyday, ";") {
+		if len(name) != len(typed) {
+			continue
+		}
+		if strings.EqualFold(name, typed) {
+			return true
+		}
+		a, b := split(name), strings.Fields(typed)
+		slices.Sort(a)
+		slices.Sort(b)
+		if slices.Equal(a, b) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *scratch) reset() {
@@ -297,7 +321,7 @@ func (s *CodeSystem) byCodeStart(text string, n int, keep func(Ref) bool) []Hit 
 			if c == code {
 				score += 1000
 			}
-			top.put(Hit{i, s.weigh(i, score, nil)})
+			top.put(Hit{i, s.weigh(i, score, "")})
 		}
 	}
 	return top.hits()
@@ -305,9 +329,11 @@ func (s *CodeSystem) byCodeStart(text string, n int, keep func(Ref) bool) []Hit 
 
 // topList keeps the n best hits; n < 0 keeps all.
 type topList struct {
-	n    int
-	list []Hit
-	seen map[Ref]bool
+	n     int
+	list  []Hit
+	seen  map[Ref]bool
+	floor int // what is worth less cannot be among the best
+	full  bool
 }
 
 func better(a, b Hit) int {
@@ -318,6 +344,9 @@ func better(a, b Hit) int {
 }
 
 func (t *topList) put(h Hit) {
+	if t.full && h.Score < t.floor {
+		return
+	}
 	if t.n < 0 || len(t.list) < 4*t.n+64 {
 		t.list = append(t.list, h)
 		return
@@ -341,6 +370,9 @@ func (t *topList) trim() {
 		}
 	}
 	t.list = out
+	if t.n >= 0 && len(out) == t.n {
+		t.full, t.floor = true, out[len(out)-1].Score
+	}
 }
 
 func (t *topList) hits() []Hit {

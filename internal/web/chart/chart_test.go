@@ -63,8 +63,8 @@ func open(t testing.TB, d *dbtest.DB) *house {
 func (h *house) screens(d *dbtest.DB) *ui.Router {
 	r := ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock, Answered: jobs.New(d.DB, jobs.Options{}).Answered})
 	chart.Register(r, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
-		Search: func(kind, text string, n int) []chart.Code {
-			return []chart.Code{{System: "http://hl7.org/fhir/sid/icd-10-cm", Code: "I10", Display: "Essential (primary) hypertension"}}
+		Search: func(ctx context.Context, who auth.Staff, kind, text string, n int) (chart.Codes, error) {
+			return chart.Codes{Edition: "ICD-10-CM FY2026", List: []chart.Code{{System: "http://hl7.org/fhir/sid/icd-10-cm", Code: "I10", Display: "Essential (primary) hypertension"}}}, nil
 		}})
 	return r
 }

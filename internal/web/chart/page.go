@@ -29,6 +29,12 @@ import (
 // Code is a concept offered by a code search.
 type Code struct{ System, Code, Display string }
 
+// Codes are the concepts a search found. Edition names the release it went through; Warning says what is wrong with that release.
+type Codes struct {
+	List             []Code
+	Edition, Warning string
+}
+
 // Modules is what the screens stand on.
 type Modules struct {
 	Record   *clinical.Record
@@ -36,9 +42,9 @@ type Modules struct {
 	Book     *scheduling.Book
 	Patients *patient.Directory
 	People   *practice.Profiles
-	// Search finds up to n concepts of a code system ("problem", "medication", "allergen")
-	// by what was typed.
-	Search func(kind, text string, n int) []Code
+	// Search finds up to n concepts of a code system ("problem", "medication", "allergen") by what was typed, through the edition
+	// that the person's practice uses.
+	Search func(ctx context.Context, who auth.Staff, kind, text string, n int) (Codes, error)
 }
 
 // Screens are the pages and forms of the chart.

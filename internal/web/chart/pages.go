@@ -122,7 +122,11 @@ func (s *Screens) lists(w *ui.Reply, q *ui.Request) error {
 
 // codes answers a code search with options for the list.
 func (s *Screens) codes(w *ui.Reply, q *ui.Request) error {
-	return w.HTML(ok, codeList(s.Search(q.Form("kind"), q.Form("q"), 12)))
+	found, err := s.Search(q.Context(), q.Staff, q.Form("kind"), q.Form("q"), 12)
+	if err != nil {
+		return err
+	}
+	return w.HTML(ok, codeList(q, found))
 }
 
 func (s *Screens) vitalsForm(w *ui.Reply, q *ui.Request) error {
