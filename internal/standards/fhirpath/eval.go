@@ -71,27 +71,24 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 	return e.root.eval(c)
 }
 
-// EvalItem is Eval for an element of which more is known than its node: a primitive with its sibling.
-func (e *Expr) EvalItem(env *Env, root Item) (Collection, error) {
+// TestItem is Test for an element of which more is known than its node, such as a primitive with its sibling. used is how
+// many steps it took, so that a caller can bound the work of many expressions.
+func (e *Expr) TestItem(env *Env, root Item) (holds, known bool, used int, err error) {
 	if env == nil {
 		env = &Env{}
 	}
-	c := &evaluator{env: env, model: env.Model, left: env.Steps, root: root}
+	c := &evaluator{env: env, model: env.Model, left: env.Steps, root: root, focus: Collection{root}}
 	if c.left <= 0 {
 		c.left = DefaultSteps
 	}
-	c.focus = Collection{root}
-	return e.root.eval(c)
-}
-
-// TestItem is Test for an element of which more is known than its node.
-func (e *Expr) TestItem(env *Env, root Item) (holds, known bool, err error) {
-	col, err := e.EvalItem(env, root)
+	budget := c.left
+	col, err := e.root.eval(c)
+	used = budget - max(c.left, 0)
 	if err != nil {
-		return false, false, err
+		return false, false, used, err
 	}
 	t, err := truth(col)
-	return t == isTrue, t != unknown, err
+	return t == isTrue, t != unknown, used, err
 }
 
 // Test evaluates a condition such as an invariant. known is false when the result is empty: many R4

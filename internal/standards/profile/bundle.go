@@ -56,7 +56,7 @@ func (r *run) enter(n *fhirjson.Node) func() {
 		return func() {}
 	}
 	saved := r.env
-	r.res = append(r.res, scope{node: n, bundle: here.bundle, base: here.bundle.entries[i].Get("fullUrl").Text()})
+	r.res = append(r.res, scope{node: n, bundle: here.bundle, base: here.bundle.entries[i].Get("fullUrl").Text(), seen: &inside{}})
 	r.env.Resource, r.env.RootResource = n, n
 	return func() { r.res, r.env = r.res[:len(r.res)-1], saved }
 }

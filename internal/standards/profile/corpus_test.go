@@ -131,7 +131,7 @@ func TestSynthea(t *testing.T) {
 	if core == nil {
 		return
 	}
-	faultless(t, &Validator{Codes: core.Codes}, Options{}, corpustest.Folder(t, "synthea"), 5, []fault{
+	faultless(t, &Validator{Codes: core.Codes}, Options{}, corpustest.Folder(t, "synthea"), 9, []fault{
 		{"", `The slice "SocialHistory" of "category" is required`, "smoking status has the category survey; since US Core 4 it is social-history"},
 		{"", "What the reference names does not meet the profile that the profile http://hl7.org/fhir/us/core/StructureDefinition/us-core-diagnosticreport-lab",
 			"a laboratory report has results of category vital-signs"},

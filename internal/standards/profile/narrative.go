@@ -193,33 +193,7 @@ func (p *page) by(policy Policy, key, text, fix string) {
 
 // hasID reports whether an element or contained resource of the document has an id that narrative may point to.
 func (r *run) hasID(id string) bool {
-	here := r.res[len(r.res)-1]
-	return hasID(here.node, id)
-}
-
-func hasID(n *fhirjson.Node, id string) bool {
-	switch n.Kind() {
-	case fhirjson.Array:
-		for i := range n.Items() {
-			if hasID(&n.Items()[i], id) {
-				return true
-			}
-		}
-	case fhirjson.Object:
-		if n.Get("id").Text() == id {
-			return true
-		}
-		for i := range n.Members() {
-			m := &n.Members()[i]
-			if m.Name == "div" && (strings.Contains(m.Value.Text(), `id="`+id+`"`) || strings.Contains(m.Value.Text(), `name="`+id+`"`)) {
-				return true
-			}
-			if m.Value.Kind() > fhirjson.String && hasID(&m.Value, id) {
-				return true
-			}
-		}
-	}
-	return false
+	return r.res[len(r.res)-1].look().ids[id]
 }
 
 // looksLikeTag reports whether plain text holds something a browser would take for markup.

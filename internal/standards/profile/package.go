@@ -55,11 +55,11 @@ func ReadPackage(r io.Reader) (*Package, error) {
 	archive := tar.NewReader(plain)
 	for members := 0; ; members++ {
 		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
 		if fault := tooMuch(packed, plain, members); fault != nil {
 			return nil, fault
+		}
+		if errors.Is(err, io.EOF) {
+			break
 		}
 		if err != nil {
 			return nil, broken(err)

@@ -11,10 +11,10 @@ import (
 
 // where a reference leads
 const (
-	nowhere = iota
-	inside  // a contained resource
-	bundled // another entry of the bundle
-	outside // a resource of this server, or one that is not here
+	nowhere   = iota
+	contained // in the resource itself
+	bundled   // another entry of the bundle
+	outside   // a resource of this server, or one that is not here
 )
 
 // follow resolves a reference as written, for resolve() in FHIRPath.
@@ -34,9 +34,9 @@ func (r *run) find(ref string) (*fhirjson.Node, int) {
 	here := r.res[len(r.res)-1]
 	if id, ok := strings.CutPrefix(ref, "#"); ok {
 		if id == "" {
-			return here.node, inside
+			return here.node, contained
 		}
-		return fhirpath.Contained(here.node, id), inside
+		return here.look().contained[id], contained
 	}
 	if here.bundle != nil {
 		if n := here.bundle.find(ref, here.base); n != nil {
@@ -59,7 +59,7 @@ func (r *run) reference(n *fhirjson.Node) {
 	}
 	text := ref.Text()
 	target, where := r.find(text)
-	if where == inside && target == nil {
+	if where == contained && target == nil {
 		r.fail("invariant", ref, "There is no contained resource with this id (ref-1).", `Contain the resource with the id that follows "#", or refer to another.`)
 		return
 	}
@@ -150,7 +150,7 @@ func (r *run) aggregated(it value, c *node, t *Type, where int, found bool) {
 	if len(t.Aggregation) == 0 || where == nowhere {
 		return
 	}
-	mode := map[int]string{inside: "contained", bundled: "bundled", outside: "referenced"}[where]
+	mode := map[int]string{contained: "contained", bundled: "bundled", outside: "referenced"}[where]
 	if slices.Contains(t.Aggregation, mode) || mode != "contained" && slices.Contains(t.Aggregation, "referenced") {
 		return
 	}

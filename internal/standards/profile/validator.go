@@ -127,7 +127,7 @@ type scope struct {
 	node   *fhirjson.Node
 	bundle *bundle // the innermost Bundle around it, or nil
 	base   string  // fullUrl of its entry
-	holder bool    // contained: references resolve in the resource outside
+	seen   *inside // what is in it, worked out when first needed
 }
 
 type visit struct {
@@ -266,7 +266,7 @@ func (r *run) resource(n *fhirjson.Node, in *bundle, base string, profiles []str
 	if k == nil || n.Kind() != fhirjson.Object {
 		return
 	}
-	here := scope{node: n, bundle: in, base: base}
+	here := scope{node: n, bundle: in, base: base, seen: &inside{}}
 	if typ == "Bundle" {
 		here.bundle = newBundle(n)
 	}

@@ -108,37 +108,36 @@ func (r *run) inner(parent, n *fhirjson.Node, f *field) {
 // contained judges a contained resource: its references look into the resource that holds it.
 func (r *run) contained(n *fhirjson.Node, k *kind, outer scope) {
 	saved := r.env
-	r.res = append(r.res, scope{node: outer.node, bundle: outer.bundle, base: outer.base, holder: true})
+	r.res = append(r.res, scope{node: outer.node, bundle: outer.bundle, base: outer.base, seen: outer.seen})
 	r.env.Resource = n
 	r.object(n, k)
 	r.declared(n, nil)
 	r.res = r.res[:len(r.res)-1]
 	r.env = saved
-	if !r.o.Light && n.Get("id").Text() != "" && !r.used(outer.node, n) {
+	if !r.o.Light && n.Get("id").Text() != "" && !r.used(outer, n) {
 		r.fail("invariant", n, "Nothing in the resource refers to this contained resource (dom-3).", `Refer to it with "#" and its id, or remove it.`)
 	}
 }
 
 // used reports whether the holder refers to the contained resource or the contained resource to its holder (dom-3).
-func (r *run) used(holder, n *fhirjson.Node) bool {
-	id := n.Get("id").Text()
-	return mentions(holder, "#"+id, 0) || mentions(n, "#", 0)
+func (r *run) used(holder scope, n *fhirjson.Node) bool {
+	return holder.look().mentioned["#"+n.Get("id").Text()] || mentions(n, "#")
 }
 
-// mentions reports whether a string "text" stands anywhere below n: a reference or a canonical.
-func mentions(n *fhirjson.Node, text string, depth int) bool {
+// mentions reports whether a text is exactly this anywhere below n.
+func mentions(n *fhirjson.Node, text string) bool {
 	switch n.Kind() {
 	case fhirjson.String:
 		return n.Text() == text
 	case fhirjson.Array:
 		for i := range n.Items() {
-			if mentions(&n.Items()[i], text, depth+1) {
+			if mentions(&n.Items()[i], text) {
 				return true
 			}
 		}
 	case fhirjson.Object:
 		for i := range n.Members() {
-			if m := &n.Members()[i]; m.Name == "div" && strings.Contains(m.Value.Text(), `"`+text+`"`) || m.Name != "id" && mentions(&m.Value, text, depth+1) {
+			if mentions(&n.Members()[i].Value, text) {
 				return true
 			}
 		}
@@ -187,15 +186,12 @@ func (r *run) test(c *rule, it value) {
 		}
 		return
 	}
-	if r.left -= 20; r.left <= 0 {
-		r.left = 1
-		r.spend()
+	holds, known, used, err := c.expr.TestItem(&r.env, fhirpath.Item{Node: it.node, Extra: it.extra, Type: it.typ})
+	if r.left = max(r.left-used/4, 1); !r.spend() {
 		return
 	}
-	holds, known, err := c.expr.TestItem(&r.env, fhirpath.Item{Node: it.node, Extra: it.extra, Type: it.typ})
 	switch {
 	case err == fhirpath.ErrTooMuchWork:
-		r.left -= r.env.Steps
 		r.warn("too-costly", it.any(), "The rule "+c.Key+" needs too much work on this value, so it was not checked.", "Split the resource, or simplify the rule.")
 	case err != nil:
 		// The rule does not fit the value (two telecoms where a condition needs one): a fault of the rule.
