@@ -29,8 +29,7 @@ func (s *Store) include(ctx context.Context, tx *db.Tx, x *compiler, q fhirsearc
 		}
 		page.Included = append(page.Included, fresh...)
 		if len(page.Included) > maxIncluded {
-			return nil, fhir.Problem("too-costly", "More than 5,000 resources would be included with one page.",
-				"Ask for smaller pages with _count, or include less.")
+			return nil, tooManyIncluded()
 		}
 		return fresh, nil
 	}
@@ -70,6 +69,11 @@ func (s *Store) include(ctx context.Context, tx *db.Tx, x *compiler, q fhirsearc
 	return nil
 }
 
+func tooManyIncluded() *fhir.Issue {
+	return fhir.Problem("too-costly", "More than 5,000 resources would be included with one page.",
+		"Ask for smaller pages with _count, or include less.")
+}
+
 // referenced reads what the resources refer to.
 func (s *Store) referenced(ctx context.Context, tx *db.Tx, inc fhirsearch.Include, from []*Resource, have map[string]bool) ([]*Resource, error) {
 	var refs []string
@@ -84,7 +88,9 @@ func (s *Store) referenced(ctx context.Context, tx *db.Tx, inc fhirsearch.Includ
 				continue
 			}
 			asked[ref] = true
-			refs = append(refs, ref)
+			if refs = append(refs, ref); len(refs) > maxIncluded {
+				return nil, tooManyIncluded()
+			}
 		}
 	}
 	found, err := s.ReadMany(ctx, tx, refs)

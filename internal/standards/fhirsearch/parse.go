@@ -18,8 +18,10 @@ const maxAlternatives = 60
 
 // maxClauses and maxValues bound a query.
 const (
-	maxClauses = 100
-	maxValues  = 1000
+	maxClauses  = 100
+	maxValues   = 1000
+	maxIncludes = 40
+	maxSort     = 10
 )
 
 // ParseQuery reads the parameters of a search on resourceType, as decoded from a URL or form: each value
@@ -165,6 +167,9 @@ func (p *queryParser) elements(value string) *fhir.Issue {
 
 func (p *queryParser) sort(value string) *fhir.Issue {
 	for _, key := range strings.Split(value, ",") {
+		if len(p.q.Sort) >= maxSort {
+			return fhir.Problem("too-costly", "The search sorts by too many parameters.", fmt.Sprintf("Sort by at most %d.", maxSort))
+		}
 		code, down := strings.CutPrefix(strings.TrimSpace(key), "-")
 		param := Lookup(p.q.Type, code)
 		if param == nil {
@@ -210,6 +215,9 @@ func (p *queryParser) include(reverse bool, modifier, value string) *fhir.Issue 
 			return fhir.Problem("not-supported", fmt.Sprintf("%q is not a resource type of FHIR R4.", parts[2]), nearestType(parts[2]))
 		}
 		in.Target = parts[2]
+	}
+	if len(p.q.Include)+len(p.q.RevInclude) >= maxIncludes {
+		return fhir.Problem("too-costly", "The search includes along too many references.", fmt.Sprintf("Send at most %d _include and _revinclude.", maxIncludes))
 	}
 	if reverse {
 		p.q.RevInclude = append(p.q.RevInclude, in)
