@@ -54,6 +54,9 @@ var askParams = []string{"client_id", "redirect_uri", "response_type", "response
 // Begin checks an authorization request. Errors: *[Refusal], to be sent to the client; otherwise an Issue for the person in front of
 // the screen, when client or return address are wrong: then no address is trusted.
 func (s *Server) Begin(ctx context.Context, p auth.Practice, v url.Values) (Begun, error) {
+	if !s.paced(p.ID) {
+		return Begun{}, fhir.Problem("throttled", "Too many programs ask for access at this moment.", "Try again in a few seconds.")
+	}
 	c, err := s.askingClient(ctx, p, v)
 	if err != nil {
 		return Begun{}, err
@@ -130,8 +133,27 @@ func (s *Server) Begin(ctx context.Context, p auth.Practice, v url.Values) (Begu
 	id, browser := random(prefixAsk), random("")
 	held := digest(browser)
 	a.Browser = held[:]
-	err = s.db.Do(ctx, work(p.ID), func(tx *db.Tx) error { return insertAsk(ctx, tx, id, a) })
+	err = s.db.Do(ctx, work(p.ID), func(tx *db.Tx) error {
+		tx.Queue(sweepAsks, int64(p.ID), tx.NowMicro()) // anybody may ask: what nobody answered does not pile up
+		return insertAsk(ctx, tx, id, a)
+	})
 	return Begun{id, browser}, err
+}
+
+// asksAtOnce is how many requests a practice takes within a second on one node. Anybody can send them, and each is a row.
+const asksAtOnce = 50
+
+// paced says whether there is room for one more request in this second.
+func (s *Server) paced(p db.PracticeID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now().Unix()
+	if s.second != now {
+		s.second = now
+		clear(s.asks)
+	}
+	s.asks[p]++
+	return s.asks[p] <= asksAtOnce
 }
 
 // askingClient finds the client and says whether its answers may go to the address it names.
