@@ -295,7 +295,9 @@ func (p *patient) avoids(substances ...string) bool {
 	return false
 }
 
-var races = [][2]string{{"2106-3", "White"}, {"2054-5", "Black or African American"}, {"2028-9", "Asian"}, {"1002-5", "American Indian or Alaska Native"}, {"", ""}, {"2131-1", "Other Race"}}
+var races = [][2]string{{"2106-3", "White"}, {"2054-5", "Black or African American"}, {"2028-9", "Asian"}, {"1002-5", "American Indian or Alaska Native"}, {"ASKU", "Asked but no answer"}, {"UNK", "Other race"}}
+
+const nullFlavor = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
 
 var tongues = map[string]string{"en": "English", "es": "Spanish", "zh": "Chinese", "vi": "Vietnamese", "ar": "Arabic", "fr": "French", "pt": "Portuguese", "ase": "American Sign Language"}
 
@@ -312,8 +314,15 @@ func (p *patient) demographics() []fhirjson.Node {
 		telecom = append(telecom, fhir.Object("system", "email", "value", mail))
 	}
 	omb := func(url, code, name string) fhirjson.Node {
+		system, display := "urn:oid:2.16.840.1.113883.6.238", name
+		switch code { // the categories know no other race; what stands for an answer is a null flavor then
+		case "ASKU":
+			system, display = nullFlavor, "asked but unknown"
+		case "UNK":
+			system, display = nullFlavor, "unknown"
+		}
 		return fhir.Object("extension", fhir.Array(
-			fhir.Object("url", "ombCategory", "valueCoding", fhir.Object("system", "urn:oid:2.16.840.1.113883.6.238", "code", code, "display", name)),
+			fhir.Object("url", "ombCategory", "valueCoding", fhir.Object("system", system, "code", code, "display", display)),
 			fhir.Object("url", "text", "valueString", name)), "url", url)
 	}
 	race := omb("http://hl7.org/fhir/us/core/StructureDefinition/us-core-race", races[p.race][0], races[p.race][1])
