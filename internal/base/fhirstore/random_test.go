@@ -164,7 +164,7 @@ func (a asker) scope() db.Scope {
 // TestRandomSearchesEqualALookAtEverything draws practices, scopes and searches. YARROW_LONG=n multiplies how many: 10
 // gives more than 10,000 searches on each engine.
 func TestRandomSearchesEqualALookAtEverything(t *testing.T) {
-	worldsPer, searches := 4, 100
+	worldsPer, searches := 8, 100
 	if n, err := strconv.Atoi(os.Getenv("YARROW_LONG")); err == nil && n > 0 {
 		worldsPer *= n * 3
 	}

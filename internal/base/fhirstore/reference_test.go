@@ -132,14 +132,20 @@ func (m slow) filter(r *Resource, f *fhirsearch.Filter) bool {
 }
 
 // testTerms knows one value set and one hierarchy.
-func testTerms(_ context.Context, _ *db.Tx, ask CodeQuestion) ([]Code, error) {
+func testTerms(_ context.Context, _ *db.Tx, ask CodeQuestion) ([]fhir.Code, error) {
+	loinc := func(codes ...string) (out []fhir.Code) {
+		for _, c := range codes {
+			out = append(out, fhir.Code{System: "http://loinc.org", Code: c})
+		}
+		return out
+	}
 	switch {
 	case ask.Modifier == "in" && ask.ValueSet == "http://vs/a":
-		return []Code{{"http://loinc.org", "a"}, {"http://loinc.org", "zz"}}, nil
+		return loinc("a", "zz"), nil
 	case ask.Modifier == "below" && ask.Code == "ab":
-		return []Code{{"http://loinc.org", "ab"}, {"http://loinc.org", "a"}, {"http://loinc.org", "b"}}, nil
+		return loinc("ab", "a", "b"), nil
 	case ask.Modifier == "above" && ask.Code == "a":
-		return []Code{{"http://loinc.org", "ab"}, {"http://loinc.org", "a"}}, nil
+		return loinc("ab", "a"), nil
 	}
 	return nil, fhir.Problem("not-found", "Not known.", "Ask for another.")
 }

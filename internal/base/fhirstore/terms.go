@@ -12,18 +12,15 @@ import (
 type CodeQuestion struct {
 	Modifier     string // in (also for not-in), above, below
 	ValueSet     string // of in: canonical URL or reference
-	System, Code string // of above and below; System may be empty
+	System, Code string // of above and below
 }
-
-// Code is a code in a system.
-type Code struct{ System, Code string }
 
 // Terms answers code questions; above and below include the code itself. Its Issue comes back to who searched: not-found
 // for an unknown value set or code.
-type Terms func(ctx context.Context, tx *db.Tx, ask CodeQuestion) ([]Code, error)
+type Terms func(ctx context.Context, tx *db.Tx, ask CodeQuestion) ([]fhir.Code, error)
 
-// maxExpansion bounds the codes that one clause may stand for.
-const maxExpansion = 5000
+// MaxCodes bounds the codes that one clause may stand for.
+const MaxCodes = 5000
 
 // expand replaces a clause by one that lists the codes it means.
 func (x *compiler) expand(ctx context.Context, cl *fhirsearch.Clause) (*fhirsearch.Clause, error) {
@@ -33,12 +30,14 @@ func (x *compiler) expand(ctx context.Context, cl *fhirsearch.Clause) (*fhirsear
 	}
 	out := *cl
 	out.Values = nil
-	seen := map[Code]bool{}
+	seen := map[fhir.Code]bool{}
 	for i := range cl.Values {
 		v := &cl.Values[i]
 		ask := CodeQuestion{Modifier: cl.Modifier, System: v.System, Code: v.Code}
 		if cl.Modifier == "in" || cl.Modifier == "not-in" {
 			ask = CodeQuestion{Modifier: "in", ValueSet: v.Text}
+		} else if v.System == "" {
+			return nil, fhir.Problem("value", "The modifier :"+cl.Modifier+" needs to know the code system.", "Write system|code.")
 		}
 		codes, err := x.s.Terms(ctx, x.tx, ask)
 		if err != nil {
@@ -52,7 +51,7 @@ func (x *compiler) expand(ctx context.Context, cl *fhirsearch.Clause) (*fhirsear
 			out.Values = append(out.Values, fhirsearch.ValueTerm{Raw: c.Code, System: c.System, Code: c.Code, HasSystem: c.System != ""})
 		}
 	}
-	if len(out.Values) > maxExpansion {
+	if len(out.Values) > MaxCodes {
 		return nil, fhir.Problem("too-costly", "The search stands for more than 5,000 codes.", "Use a narrower value set or code.")
 	}
 	switch cl.Modifier {
