@@ -217,7 +217,7 @@ func answerAt(redirect string, v url.Values) string {
 
 // expired is the answer to a request that is not there any more, was answered, or belongs to another browser.
 func expired() *fhir.Issue {
-	return fhir.Problem("expired", "This request to connect a program has ended.", "Start the program again. A request is good for a quarter of an hour, in the browser that began it, and is answered once.")
+	return fhir.Problem("not-found", "This request to connect a program has ended.", "Start the program again. A request is good for a quarter of an hour, in the browser that began it, and is answered once.")
 }
 
 // open reads a request for the browser that began it.
