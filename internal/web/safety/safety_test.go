@@ -65,7 +65,7 @@ func open(t testing.TB, d *dbtest.DB) *house {
 		Zone: func(context.Context, auth.Staff) *time.Location { return time.UTC }})
 	desk.New(h.router, h.auth, h.Book, h.People, h.Patients)
 	chart.Register(h.router, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
-		Search: func(string, string, int) []chart.Code { return nil }})
+		Search: func(context.Context, auth.Staff, string, string, int) (chart.Codes, error) { return chart.Codes{}, nil }})
 	safety.Register(h.router, h.auth, h.Patients)
 	h.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
 	h.Put(t, `{"resourceType":"Patient","id":"vip","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"CEL"}]},"name":[{"family":"Quiet","given":["Una"]}],"birthDate":"1980-01-01","gender":"female","generalPractitioner":[{"reference":"Practitioner/doc1"}]}`,
