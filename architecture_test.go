@@ -53,6 +53,7 @@ var shelves = []string{
 	"internal/clinic/patient",
 	"internal/clinic/scheduling",
 	"internal/clinic/clinical",
+	"internal/clinic/watch",
 
 	"internal/edge/fhirapi",
 	"internal/edge/validation",
