@@ -14,6 +14,7 @@ import (
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
+	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/validation"
 	"yarrow.health/internal/standards/terminology"
@@ -30,6 +31,8 @@ type house struct {
 	*ground
 	queue    *jobs.Queue
 	patients *patient.Directory
+	people   *practice.Profiles
+	watch    *watch.Watch
 	router   *ui.Router
 	api      *fhirapi.API
 	log      *slog.Logger
@@ -44,7 +47,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 		return h.queue.Publish(ctx, tx, "notice."+kind, nil)
 	})
 	people := practice.NewProfiles(g.db, g.store)
-	h.patients = patient.NewDirectory(g.db, g.store)
+	h.people, h.patients = people, patient.NewDirectory(g.db, g.store)
 	book := scheduling.New(g.db, g.store, people, h.patients, h.queue)
 	record := clinical.NewRecord(g.db, g.store, people)
 	drafts := clinical.NewDrafts(g.db, g.store)
@@ -69,7 +72,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	safety.Register(h.router, g.auth, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
-	office.New(h.router, g.auth, g.audit, h.patients)
+	h.watch = watch.New(g.db, g.audit, g.auth, g.store)
+	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
 	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
 	h.api.Register(validation.Operation(g.guide))
 	return h

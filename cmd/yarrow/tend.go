@@ -20,6 +20,7 @@ func (h *house) tend(ctx context.Context) error {
 	clock := h.db.Clock()
 	var round []db.PracticeID
 	swept := clock.Now()
+	reviewed := map[db.PracticeID]string{}
 	for clock.Sleep(ctx, sequenceEvery) == nil {
 		// Where this process recorded something, and by turns everywhere, for what others did or a restart left.
 		for _, p := range h.audit.Unsealed() {
@@ -38,6 +39,7 @@ func (h *house) tend(ctx context.Context) error {
 			if _, _, err := h.audit.Checkpoint(ctx, auth.SystemScope(p, "audit checkpoint"), false); err != nil && ctx.Err() == nil {
 				h.log.Error("the audit could not be signed; it is tried again", "practice", p, "error", err)
 			}
+			h.review(ctx, p, reviewed)
 		}
 		round = round[n:]
 		if clock.Since(swept) > sweepEvery {
@@ -95,4 +97,26 @@ func (h *house) sweepPrograms(ctx context.Context) {
 			h.log.Warn("old tokens could not be deleted", "practice", p, "error", err)
 		}
 	}
+}
+
+// review looks once a day at what people looked at the day before.
+func (h *house) review(ctx context.Context, p db.PracticeID, reviewed map[db.PracticeID]string) {
+	now := h.db.Clock().Now()
+	if reviewed[p] == now.Format("2006-01-02T15") {
+		return // zones differ: once an hour is often enough to see that a day is over
+	}
+	scope := auth.SystemScope(p, "daily review")
+	zone := time.UTC
+	if profile, err := h.people.Get(ctx, scope); err == nil && profile.Zone != nil {
+		zone = profile.Zone
+	}
+	n, err := h.watch.Daily(ctx, scope, now.In(zone).AddDate(0, 0, -1), zone)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.log.Error("yesterday could not be reviewed; it is tried again in an hour", "practice", p, "error", err)
+		}
+	} else if n > 0 {
+		h.log.Info("the daily review has findings", "practice", p, "findings", n)
+	}
+	reviewed[p] = now.Format("2006-01-02T15")
 }

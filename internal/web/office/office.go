@@ -11,6 +11,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -19,11 +20,12 @@ type Office struct {
 	auth     *auth.Auth
 	log      *audit.Log
 	patients *patient.Directory
+	watch    *watch.Watch
 }
 
 // New registers the office's pages.
-func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory) *Office {
-	o := &Office{auth: a, log: log, patients: patients}
+func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory, w *watch.Watch) *Office {
+	o := &Office{auth: a, log: log, patients: patients, watch: w}
 	r.Page("/{practice}/audit", auth.AuditRead, o.listPage)
 	r.Act("/{practice}/audit/patient", auth.AuditRead, o.choosePatient)
 	r.Page("/{practice}/audit/entries/{entry}", auth.AuditRead, o.entryPage)
@@ -32,7 +34,10 @@ func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory
 	r.Page("/{practice}/audit/checkpoint", auth.AuditRead, o.checkpoint)
 	r.Page("/{practice}/patients/{patient}/access", auth.AuditRead, o.whoSaw)
 	r.Page("/{practice}/patients/{patient}/disclosures", auth.AuditRead, o.disclosures)
+	r.Page("/{practice}/audit/review", auth.AuditRead, o.reviewPage)
+	r.Act("/{practice}/audit/review/{finding}", auth.AuditRead, o.closeFinding)
 	r.AddCommands(
+		ui.Command{ID: "review", Title: "cmd.review", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit/review"},
 		ui.Command{ID: "audit", Title: "cmd.audit", Keys: "G W", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit"},
 		ui.Command{ID: "access", Title: "cmd.access", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/access"},
 		ui.Command{ID: "disclosures", Title: "cmd.disclosures", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/disclosures"},

@@ -18,6 +18,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/clinic/clinictest"
+	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/web/office"
 	"yarrow.health/internal/web/ui"
 	"yarrow.health/internal/web/webtest"
@@ -32,6 +33,7 @@ type back struct {
 	router *ui.Router
 	tokens map[string]string
 	users  map[string]int64
+	watch  *watch.Watch
 }
 
 func open(t testing.TB, d *dbtest.DB) *back {
@@ -59,7 +61,8 @@ func open(t testing.TB, d *dbtest.DB) *back {
 		}
 	}
 	b.router = ui.NewRouter(a, b.Log, ui.Options{Demo: true, Clock: d.Clock, Zone: func(context.Context, auth.Staff) *time.Location { return time.UTC }})
-	office.New(b.router, a, b.Log, b.Patients)
+	b.watch = watch.New(d.DB, b.Log, a, b.Store)
+	office.New(b.router, a, b.Log, b.Patients, b.watch)
 	b.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
 	b.Patient(t, "ben", "Birch", "Ben", "2024-09-01", "male", "1002")
 	return b
@@ -255,5 +258,37 @@ func TestFeedJoinsSittings(t *testing.T) {
 	feed := office.Feed(say, []audit.Entry{entry(60, "a", "read"), entry(52, "b", "read"), entry(50, "a", "print"), entry(49, "a", "read"), entry(9, "a", "read")}, func(e audit.Entry) string { return e.Actor.Display })
 	if len(feed) != 3 || feed[0].Times != 3 || len(feed[0].Words) != 2 || feed[1].Who != "b" || feed[2].Times != 1 || !feed[0].From.Equal(at.Add(49*time.Minute)) {
 		t.Errorf("%+v", feed)
+	}
+}
+
+func TestFindingsAreWorkedOff(t *testing.T) {
+	b := open(t, dbtest.SQLite(t, nil))
+	for range 3 {
+		b.did(t, "vance", auth.Nurse, audit.Event{Action: audit.ActionBreakGlass, Type: "Patient", ID: "ben", Patient: "Patient/ben", Purpose: "BTG"})
+	}
+	day := b.d.Clock.Now()
+	b.d.Clock.Advance(5 * time.Minute)
+	sys := auth.SystemScope(b.ID, "test")
+	if n, err := b.watch.Daily(ctx, sys, day, time.UTC); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	queue, err := b.watch.Queue(ctx, sys, time.Time{})
+	if err != nil || len(queue) != 1 {
+		t.Fatal(queue, err)
+	}
+	if r, body := b.ask(t, "okafor", "GET", "/audit/review", nil); r.StatusCode != 200 || !strings.Contains(body, "Emergency access again and again") || !strings.Contains(body, "=Vance, RN") || !strings.Contains(body, "1 open") {
+		t.Errorf("%d %.2000s", r.StatusCode, body)
+	}
+	if r, _ := b.ask(t, "quill", "GET", "/audit/review", nil); r.StatusCode != 403 {
+		t.Errorf("a clinician: %d", r.StatusCode)
+	}
+	if r, _ := b.ask(t, "okafor", "POST", "/audit/review/"+queue[0].ID, url.Values{"words": {""}}); r.StatusCode != 422 && r.StatusCode != 400 {
+		t.Errorf("without words: %d", r.StatusCode)
+	}
+	if r, body := b.ask(t, "okafor", "POST", "/audit/review/"+queue[0].ID, url.Values{"words": {"Was on call"}}); r.StatusCode != 303 {
+		t.Errorf("%d %.500s", r.StatusCode, body)
+	}
+	if _, body := b.ask(t, "okafor", "GET", "/audit/review", nil); !strings.Contains(body, "Was on call") || !strings.Contains(body, "0 open") {
+		t.Errorf("%.2000s", body)
 	}
 }
