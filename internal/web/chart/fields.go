@@ -3,7 +3,6 @@ package chart
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/a-h/templ"
 
@@ -13,7 +12,7 @@ import (
 )
 
 // fieldErrors turns an error into what a form shows; ok is false when it is not about the form.
-func fieldErrors(err error) (out []ui.FieldError, ok bool) {
+func fieldErrors(q *ui.Request, err error) (out []ui.FieldError, ok bool) {
 	var list fhir.Issues
 	var one *fhir.Issue
 	switch {
@@ -29,7 +28,7 @@ func fieldErrors(err error) (out []ui.FieldError, ok bool) {
 		default:
 			return nil, false
 		}
-		out = append(out, ui.FieldError{Field: i.Path, Words: strings.TrimSpace(i.Text + " " + i.Fix)})
+		out = append(out, ui.FieldError{Field: i.Path, Words: q.Says(&i)})
 	}
 	return out, len(out) > 0
 }
@@ -100,7 +99,7 @@ func (f *vitalFields) field(x *page, key string) ui.FormField {
 // refuse shows a form again with what was wrong and everything that was typed, or gives
 // the error on when the form is not to blame.
 func refuse(w *ui.Reply, x *page, f *form, err error, body func() templ.Component) error {
-	errs, mine := fieldErrors(err)
+	errs, mine := fieldErrors(x.q, err)
 	if !mine {
 		return err
 	}

@@ -80,7 +80,7 @@ func (d *Desk) finishTOTP(w *ui.Reply, q *ui.Request) error {
 	err := d.auth.FinishTOTP(q.Context(), q.Staff, q.Form("ticket"), strings.ReplaceAll(q.Form("code"), " ", ""))
 	var i *fhir.Issue
 	if errors.As(err, &i) && q.Form("secret") != "" {
-		return d.offerTOTP(w, q, auth.TOTPEnrolment{Secret: q.Form("secret"), URL: q.Form("url"), Ticket: q.Form("ticket")}, i.Text+" "+i.Fix)
+		return d.offerTOTP(w, q, auth.TOTPEnrolment{Secret: q.Form("secret"), URL: q.Form("url"), Ticket: q.Form("ticket")}, q.Says(i))
 	}
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (d *Desk) newCodes(w *ui.Reply, q *ui.Request) error {
 func (d *Desk) orStepUp(w *ui.Reply, q *ui.Request, err error) error {
 	var i *fhir.Issue
 	if errors.As(err, &i) {
-		return d.showAccount(w, q, account{Problem: i.Text + " " + i.Fix})
+		return d.showAccount(w, q, account{Problem: q.Says(i)})
 	}
 	return err
 }

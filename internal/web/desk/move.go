@@ -85,7 +85,7 @@ func (d *Desk) moveVisit(w *ui.Reply, q *ui.Request) error {
 	case errors.As(err, &m.Taken):
 		return d.showMove(w, q, http.StatusConflict, m)
 	case errors.As(err, &one) && one.Path != "":
-		m.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
+		m.Errors = []ui.FieldError{{Field: one.Path, Words: q.Says(one)}}
 		return d.showMove(w, q, http.StatusUnprocessableEntity, m)
 	}
 	return err

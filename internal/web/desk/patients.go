@@ -97,10 +97,10 @@ func (d *Desk) register(w *ui.Reply, q *ui.Request) error {
 		return d.showRegister(w, q, http.StatusConflict, n)
 	case errors.As(err, &issues):
 		for _, i := range issues {
-			n.Errors = append(n.Errors, ui.FieldError{Field: i.Path, Words: i.Text + " " + i.Fix})
+			n.Errors = append(n.Errors, ui.FieldError{Field: i.Path, Words: q.Says(&i)})
 		}
 	case errors.As(err, &one) && one.Path != "":
-		n.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
+		n.Errors = []ui.FieldError{{Field: one.Path, Words: q.Says(one)}}
 	default:
 		return err
 	}

@@ -373,11 +373,11 @@ func (d *Desk) bookVisit(w *ui.Reply, q *ui.Request) error {
 		return d.showVisit(w, q, http.StatusConflict, v)
 	case errors.As(err, &issues):
 		for _, i := range issues {
-			v.Errors = append(v.Errors, ui.FieldError{Field: i.Path, Words: i.Text + " " + i.Fix})
+			v.Errors = append(v.Errors, ui.FieldError{Field: i.Path, Words: q.Says(&i)})
 		}
 		return d.showVisit(w, q, http.StatusUnprocessableEntity, v)
 	case errors.As(err, &one) && fhir.HTTPStatus(one.Code) < 500:
-		v.Errors = []ui.FieldError{{Field: one.Path, Words: one.Text + " " + one.Fix}}
+		v.Errors = []ui.FieldError{{Field: one.Path, Words: q.Says(one)}}
 		return d.showVisit(w, q, http.StatusUnprocessableEntity, v)
 	}
 	return err

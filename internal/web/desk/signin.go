@@ -47,6 +47,7 @@ func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
 		Code: strings.ReplaceAll(q.Form("code"), " ", ""), Device: q.Cookie("device"), RemoteAddr: q.Remote(), UserAgent: q.UserAgent()})
 	var i *fhir.Issue
 	if errors.As(err, &i) && (i.Code == "login" || i.Code == "throttled") {
+		i = q.Issue(i)
 		g.Problem, g.Fix = i.Text, i.Fix
 		if err := d.demoPeople(q, &g); err != nil {
 			return err
@@ -91,6 +92,7 @@ func (d *Desk) join(w *ui.Reply, q *ui.Request) error {
 	err := d.auth.AcceptInvite(q.Context(), q.Slug(), q.Form("invite"), q.Raw("password"))
 	var i *fhir.Issue
 	if errors.As(err, &i) && fhir.HTTPStatus(i.Code) < 500 {
+		i = q.Issue(i)
 		return w.HTML(fhir.HTTPStatus(i.Code), joinView(q, gate{Login: q.Form("invite"), Problem: i.Text, Fix: i.Fix}))
 	}
 	if err != nil {
@@ -124,6 +126,7 @@ func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
 			w.Redirect(q.URL("sign-in"))
 			return nil
 		}
+		i = q.Issue(i)
 		return w.HTML(fhir.HTTPStatus(i.Code), unlockView(q, state, gate{To: q.Form("to"), Problem: i.Text, Fix: i.Fix}))
 	}
 	if err != nil {
@@ -173,7 +176,7 @@ func reply(w *ui.Reply, v any) error {
 // refuse answers a script in plain words, which it shows.
 func refuse(w *ui.Reply, err error) error {
 	i := w.IssueOf(err)
-	w.Text(fhir.HTTPStatus(i.Code), i.Text+" "+i.Fix)
+	w.Text(fhir.HTTPStatus(i.Code), w.Says(i))
 	return nil
 }
 

@@ -121,6 +121,7 @@ func (c cookieJar) WriteHeader(int)           {}
 // Problem answers with a page, or a panel inside the page, that says what is wrong and what to do.
 func (w *Reply) Problem(status int, i *fhir.Issue) {
 	w.seen = nil
+	i = w.q.Issue(i)
 	if w.q.Fragment() {
 		_ = w.HTML(status, ProblemPanel(w.q, i, status))
 		return

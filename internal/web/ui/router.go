@@ -55,9 +55,11 @@ type Router struct {
 	across map[string]bool // routes that other origins may post to
 	routes []Route
 	words  *Words
-	assets *Assets
-	cmds   []Command
-	once   *once
+
+	sayings map[string]sayings
+	assets  *Assets
+	cmds    []Command
+	once    *once
 }
 
 // bodyLimit is the most that a form may send, in bytes.
@@ -77,7 +79,7 @@ func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
 	if o.Clock == nil {
 		o.Clock = clock.System()
 	}
-	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), across: map[string]bool{}, words: loadWords(), assets: loadAssets(), once: newOnce(o.Clock)}
+	r := &Router{auth: a, audit: l, o: o, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), across: map[string]bool{}, words: loadWords(), sayings: map[string]sayings{"es": loadSayings("es")}, assets: loadAssets(), once: newOnce(o.Clock)}
 	r.mux.Handle("GET /-/assets/{name}", r.assets)
 	r.Open("POST", "/{practice}/theme", r.switchTheme)
 	r.Open("POST", "/{practice}/language", r.switchLanguage)
