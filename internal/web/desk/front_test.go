@@ -91,7 +91,7 @@ func (f *front) screens(t testing.TB, d *dbtest.DB) *ui.Router {
 	}})
 	desk.New(r, f.auth, f.Book, f.People, f.Patients)
 	chart.Register(r, chart.Modules{Record: f.Record, Notes: f.Notes, Book: f.Book, Patients: f.Patients, People: f.People,
-		Search: func(string, string, int) []chart.Code { return nil }})
+		Search: func(context.Context, auth.Staff, string, string, int) (chart.Codes, error) { return chart.Codes{}, nil }})
 	return r
 }
 
