@@ -57,6 +57,7 @@ var shelves = []string{
 
 	"internal/edge/fhirapi",
 	"internal/edge/validation",
+	"internal/edge/vocabulary",
 
 	"internal/simulate",
 
