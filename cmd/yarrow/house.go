@@ -17,6 +17,7 @@ import (
 	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/validation"
+	"yarrow.health/internal/edge/vocabulary"
 	"yarrow.health/internal/standards/terminology"
 	"yarrow.health/internal/web/apps"
 	"yarrow.health/internal/web/chart"
@@ -76,6 +77,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
 	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
 	h.api.Register(validation.Operation(g.guide))
+	h.api.Register(vocabulary.Operations(g.terms)...)
 	return h
 }
 
