@@ -19,7 +19,7 @@ import (
 
 // desk is an API over a test database with two practices, "north" (1) and "south" (2). The header X-As says who asks.
 type desk struct {
-	t   *testing.T
+	t   testing.TB
 	d   *dbtest.DB
 	api *API
 	log *audit.Log
@@ -30,7 +30,7 @@ func each(t *testing.T, fn func(t *testing.T, k *desk)) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) { fn(t, deskOn(t, d, nil)) })
 }
 
-func deskOn(t *testing.T, d *dbtest.DB, change func(*Options)) *desk {
+func deskOn(t testing.TB, d *dbtest.DB, change func(*Options)) *desk {
 	log := audit.New(d.DB)
 	k := &desk{t: t, d: d, log: log, as: map[string]db.Scope{
 		"system":    auth.SystemScope(1, "test"),

@@ -242,7 +242,11 @@ func TestPagesKeepTheirSecret(t *testing.T) {
 		for i := range 5 {
 			k.must(201, "system", "POST", "Patient", fmt.Sprintf(`{"resourceType":"Patient","name":[{"family":"Canary","given":["n%d"]}]}`, i))
 		}
+		long := "&_id:not=" + strings.Repeat("00000000-0000-0000-0000-000000000000,", 100) + "x"
 		for _, ask := range []func() reply{
+			func() reply {
+				return k.must(200, "system", "GET", "Patient?family=canary&_count=2&_total=accurate"+long, "")
+			},
 			func() reply {
 				return k.must(200, "system", "GET", "Patient?family=canary&_count=2&_total=accurate", "")
 			},

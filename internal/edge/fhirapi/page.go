@@ -17,6 +17,9 @@ import (
 // maxLink bounds a page link: longer ones do not get through servers and proxies on the way.
 const maxLink = 12 << 10
 
+// shortLink is the length up to which a search goes into its link as it is.
+const shortLink = 1 << 10
+
 func pageAAD(path string) []byte { return []byte("fhirapi page " + path) }
 
 func sealPage(tx *db.Tx, path string, q url.Values, place string) (string, error) {
@@ -26,16 +29,21 @@ func sealPage(tx *db.Tx, path string, q url.Values, place string) (string, error
 			keep[name] = v
 		}
 	}
-	var b bytes.Buffer
-	z, err := flate.NewWriter(&b, flate.BestSpeed)
-	if err != nil {
-		return "", err
+	plain := []byte("0" + place + "\n" + keep.Encode())
+	if len(plain) > shortLink {
+		// Compressing takes a megabyte of memory for a moment: long searches are few.
+		b := bytes.NewBufferString("1")
+		z, err := flate.NewWriter(b, flate.BestSpeed)
+		if err != nil {
+			return "", err
+		}
+		z.Write(plain[1:])
+		if err := z.Close(); err != nil {
+			return "", err
+		}
+		plain = b.Bytes()
 	}
-	io.WriteString(z, place+"\n"+keep.Encode())
-	if err := z.Close(); err != nil {
-		return "", err
-	}
-	link := path + "?_page=" + base64.RawURLEncoding.EncodeToString(tx.Keys().Seal(nil, b.Bytes(), pageAAD(path)))
+	link := path + "?_page=" + base64.RawURLEncoding.EncodeToString(tx.Keys().Seal(nil, plain, pageAAD(path)))
 	if len(link) > maxLink {
 		return "", fhir.Problem("too-costly", "This search is too long to be paged through.", "Ask for fewer values at a time, or for all answers on one page with _count.")
 	}
@@ -52,9 +60,14 @@ func openPage(tx *db.Tx, path, sealed string) (url.Values, string, error) {
 	if err != nil {
 		return nil, "", wrong
 	}
-	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(plain)), 2*maxForm))
-	if err != nil {
+	if len(plain) == 0 {
 		return nil, "", wrong
+	}
+	text := plain[1:]
+	if plain[0] == '1' {
+		if text, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(text)), 2*maxForm)); err != nil {
+			return nil, "", wrong
+		}
 	}
 	place, query, _ := bytes.Cut(text, []byte("\n"))
 	q, err := url.ParseQuery(string(query))
