@@ -3,6 +3,7 @@ package fhirstore
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/standards/fhirsearch"
 )
 
 const (
@@ -383,5 +385,90 @@ func TestEmergenciesHaveLimits(t *testing.T) {
 		h.want("for a role", "Condition", "psy", "")
 		h.putIn(h.id, grant(`"actor":[{"role":{"text":"x"},"reference":{"reference":"Practitioner/gp"}}]`))
 		h.want("for one", "Condition", "psy", "gp")
+	})
+}
+
+// What is hidden leaves no trace: two practices that differ by hidden records alone answer a person who may not see
+// them alike, in every search, total, page and history (42 CFR Part 2; absence must not tell).
+func TestHiddenRecordsLeaveNoTrace(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.Labels = auth.Sensitivity
+		common := []string{`{"resourceType":"Patient","id":"ann","name":[{"family":"Ash"}]}`, `{"resourceType":"Patient","id":"ben","name":[{"family":"Ben"}]}`,
+			condition("c1", plain), condition("c2", plain),
+			`{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/ann"}}`}
+		b.putIn(1, common...)
+		b.putIn(2, common...)
+		b.putIn(2, condition("h1", opioids), strings.Replace(condition("h2", opioids), `"subject"`, `"encounter":{"reference":"Encounter/e"},"subject"`, 1),
+			`{"resourceType":"Provenance","id":"p","target":[{"reference":"Condition/h1"}],"recorded":"2026-01-02T03:04:05Z","agent":[{"who":{"reference":"Practitioner/doc"}}]}`)
+		biller := func(p db.PracticeID) db.Scope { return auth.AsStaff(p, 3, "Biller", "", auth.Biller) }
+		answer := func(p db.PracticeID, request string) string {
+			typ, query, _ := strings.Cut(request, "?")
+			form, err := url.ParseQuery(query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, issues := fhirsearch.ParseQuery(typ, form)
+			if err := issues.Err(); err != nil {
+				return err.Error()
+			}
+			var out []string
+			err = b.d.View(context.Background(), biller(p), func(tx *db.Tx) error {
+				page, err := b.Search(context.Background(), tx, q)
+				if err != nil {
+					return err
+				}
+				out = append(out, fmt.Sprint(page.Total, page.Next != ""))
+				for _, r := range append(page.Resources, page.Included...) {
+					out = append(out, fmt.Sprint(r.Reference(), r.Version))
+				}
+				return nil
+			})
+			return fmt.Sprint(out, err)
+		}
+		for _, request := range []string{"Condition?_total=accurate", "Condition?_summary=count", "Condition?patient=ann&_total=accurate&_count=1", "Condition?code=F11.20&_total=accurate",
+			"Condition?_id=h1", "Condition?_id=c1,h1,h2&_total=accurate", "Condition?encounter=e&_total=accurate", "Condition?encounter.status=finished", "Condition?_security=SUD&_total=accurate",
+			"Patient?_has:Condition:patient:code=F11.20&_total=accurate", "Patient?_has:Condition:patient:_id=h1", "Encounter?_has:Condition:encounter:code=F11.20", "Patient?_revinclude=Condition:patient",
+			"Encounter?_revinclude=Condition:encounter", "Condition?_include=Condition:encounter&_count=50", "Condition?patient.name=ash&_total=accurate", "Condition?code:not=J45.909&_total=accurate"} {
+			if one, two := answer(1, request), answer(2, request); one != two {
+				t.Errorf("%s:\nwithout %s\nwith    %s", request, one, two)
+			}
+		}
+		for _, id := range []string{"h1", "nothing"} {
+			err := b.d.View(context.Background(), biller(2), func(tx *db.Tx) error { _, err := b.Read(context.Background(), tx, "Condition", id); return err })
+			if err == nil || err.Error() != notFound("Condition").Error() {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+	})
+}
+
+// A consent taken back holds for the next request here, and within a second on another node.
+func TestARevokedConsentHoldsAtOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		h := newHouse(t, d)
+		other := auth.New(d.DB, audit.New(d.DB), auth.Options{Demo: true})
+		consent := func(status string) string {
+			return `{"resourceType":"Consent","id":"k","status":"` + status + `","scope":{"coding":[{"code":"patient-privacy"}]},"category":[{"text":"x"}],"policyRule":{"text":"x"},"patient":{"reference":"Patient/ann"},` +
+				`"provision":{"type":"permit","actor":[{"role":{"text":"x"},"reference":{"reference":"Practitioner/bill"}}],"securityLabel":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"SUD"}]}}`
+		}
+		h.putIn(h.id, `{"resourceType":"Patient","id":"ann"}`, condition("c1", opioids), consent("active"))
+		elsewhere := func() bool {
+			s, _, err := other.Resume(context.Background(), "alder", h.staff["bill"])
+			return err == nil && h.sees(s, "Condition", "c1")
+		}
+		if !h.sees(h.who("bill"), "Condition", "c1") || !elsewhere() {
+			t.Fatal("the consent opens nothing")
+		}
+		h.putIn(h.id, consent("inactive"))
+		if h.sees(h.who("bill"), "Condition", "c1") {
+			t.Error("open here after it was taken back")
+		}
+		if d.Engine() == db.SQLite {
+			return // one process makes every change there
+		}
+		d.Clock.Advance(time.Second)
+		if elsewhere() {
+			t.Error("open elsewhere a second later")
+		}
 	})
 }
