@@ -41,6 +41,7 @@ const b64 = b => btoa(String.fromCharCode(...new Uint8Array(b))).replaceAll('+',
   window.access = t.access_token; window.iss = keep.iss;
   say('patient', t.patient); say('encounter', t.encounter); say('scope', t.scope); say('id', !!t.id_token);
   window.get = async path => (await fetch(keep.iss + path, {headers: {Authorization: 'Bearer ' + t.access_token}})).status;
+  window.count = async path => ((await (await fetch(keep.iss + path, {headers: {Authorization: 'Bearer ' + t.access_token}})).json()).entry || []).filter(e => !e.search || e.search.mode === 'match').length;
   say('own', await get('/Patient/' + t.patient));
   say('done', 'yes');
 })().catch(e => say('failed', e));
@@ -138,6 +139,13 @@ func TestSMARTApp(t *testing.T) {
 	for path, want := range map[string]int{"/Condition?_count=1": 200, "/MedicationRequest?_count=1": 403, "/Patient/" + y.Demo.Patients[1].ID: 404} {
 		if got := status(path); got != want {
 			t.Errorf("the app asked for %s and got %d, wanted %d", path, got, want)
+		}
+	}
+	for category, want := range map[string]bool{"vital-signs": true, "laboratory": false} {
+		n := 0
+		v.do("count "+category, chromedp.Evaluate("count('/Observation?category="+category+"')", &n, awaited))
+		if n > 0 != want {
+			t.Errorf("of %s the app sees %d, though only vital signs were let through", category, n)
 		}
 	}
 	var scope string
