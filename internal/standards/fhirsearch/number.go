@@ -33,6 +33,9 @@ func number(s string) (value, half float64, ok bool) {
 // interval returns what the digits of a number mean, [low, high): half a unit of the last digit to either
 // side. The ends are computed in decimal, so that 5.395 lies within 5.40 ± 0.005.
 func interval(s string) (low, high float64, ok bool) {
+	if len(s) > 64 { // reading a decimal takes the square of its length
+		return 0, 0, false
+	}
 	d, _, err := apd.NewFromString(s)
 	if err != nil || d.Form != apd.Finite || d.Exponent > 400 || d.Exponent < -400 {
 		return 0, 0, false

@@ -27,7 +27,9 @@ type Param struct {
 }
 
 // Searchable says whether ParseQuery takes the parameter: some of R4 have no expression and mean nothing here.
-func (p *Param) Searchable() bool { return p.plan != nil || p.Code == "_text" || p.Code == "_content" || p.Code == "_filter" }
+func (p *Param) Searchable() bool {
+	return p.plan != nil || p.Code == "_text" || p.Code == "_content" || p.Code == "_filter"
+}
 
 // typeParams are the compiled parameters of one resource type.
 type typeParams struct {

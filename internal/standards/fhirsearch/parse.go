@@ -22,6 +22,7 @@ const (
 	maxValues   = 1000
 	maxIncludes = 40
 	maxSort     = 10
+	maxElements = 200
 )
 
 // ParseQuery reads the parameters of a search on resourceType, as decoded from a URL or form: each value
@@ -155,7 +156,10 @@ func oneOf(into *string, name, value string, allowed ...string) *fhir.Issue {
 }
 
 func (p *queryParser) elements(value string) *fhir.Issue {
-	for _, name := range strings.Split(value, ",") {
+	for name := range strings.SplitSeq(value, ",") {
+		if len(p.q.Elements) >= maxElements {
+			return fhir.Problem("too-costly", "_elements names too many elements.", fmt.Sprintf("Name at most %d.", maxElements))
+		}
 		name = strings.TrimPrefix(strings.TrimSpace(name), p.q.Type+".")
 		if _, _, ok := model.ElementType(p.q.Type, name); !ok {
 			return fhir.Problem("value", fmt.Sprintf("%s has no element %q.", p.q.Type, name), "List elements of the resource's top level in _elements, such as _elements=id,meta.")

@@ -191,3 +191,18 @@ func FuzzParseQuery(f *testing.F) {
 		}
 	})
 }
+
+// TestHugeQueriesEndSoon: five megabytes of anything are refused or read at once; one of these once took forty seconds.
+func TestHugeQueriesEndSoon(t *testing.T) {
+	const size = 5 << 20
+	long := func(s string) string { return strings.Repeat(s, size/len(s)) }
+	for _, c := range []struct{ name, value string }{
+		{"code", long(",")}, {"code", long("a,")}, {"_elements", long("id,")}, {"_sort", long("code,")}, {"_filter", long("(")}, {"_filter", long("a")}, {"_filter", long("code eq a and ")},
+		{long("a"), "x"}, {"subject." + long("subject."), "x"}, {long("_has:Observation:subject:"), "x"}, {"value-quantity", long("1")}, {"value-quantity", long("1") + "|http://unitsofmeasure.org|mg"},
+		{"date", long("1")}, {"_include", long("x:")}, {"code-value-quantity", long("$")},
+	} {
+		if _, issues := ParseQuery("Observation", map[string][]string{c.name: {c.value}}); len(issues) != 1 || len(issues[0].Text) > 1000 {
+			t.Errorf("%.30s=%.30s gives %d issues", c.name, c.value, len(issues))
+		}
+	}
+}
