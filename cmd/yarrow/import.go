@@ -18,8 +18,9 @@ import (
 )
 
 type imports struct {
-	Guide importGuide `cmd:"" name:"guide" help:"Take in an implementation guide (package.tgz), so that its profiles are checked. --list names what is there."`
-	FHIR  importFHIR  `cmd:"" name:"fhir" help:"Take in FHIR R4 bundles, resources and NDJSON, plain or gzip. It can be interrupted and run again."`
+	Terminology importTerminology `cmd:"" name:"terminology" help:"Take in an edition of a code set from its owner's release files, such as ICD-10-CM. --list names what is there."`
+	Guide       importGuide       `cmd:"" name:"guide" help:"Take in an implementation guide (package.tgz), so that its profiles are checked. --list names what is there."`
+	FHIR        importFHIR        `cmd:"" name:"fhir" help:"Take in FHIR R4 bundles, resources and NDJSON, plain or gzip. It can be interrupted and run again."`
 }
 
 type importFHIR struct {
