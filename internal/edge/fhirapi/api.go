@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -136,17 +137,19 @@ func (x *exchange) serve() {
 	if x.cors() {
 		return
 	}
-	x.query, err = queryOf(x.r.URL.RawQuery)
-	if err == nil {
-		err = x.negotiate()
-	}
-	if err != nil {
+	if x.query, err = queryOf(x.r.URL.RawQuery); err != nil {
 		x.refuse(err)
 		return
 	}
-	t, err := parsePath(rest)
-	if err != nil {
-		x.refuse(err)
+	t, wrong := parsePath(rest)
+	if err := x.negotiate(); err != nil {
+		if x.native = errors.Is(err, errNoForm) && wrong == nil && t.isBinary(); !x.native {
+			x.refuse(err)
+			return
+		}
+	}
+	if wrong != nil {
+		x.refuse(wrong)
 		return
 	}
 	if x.r.Method == http.MethodOptions {

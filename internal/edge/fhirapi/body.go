@@ -1,9 +1,9 @@
 package fhirapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -39,7 +39,12 @@ func (x *exchange) read(c *Call) error {
 		x.w.Header().Set("Accept-Encoding", "identity")
 		return withStatus(http.StatusUnsupportedMediaType, fhir.Problem("not-supported", "The body is compressed in a way this server does not read.", "Send it without Content-Encoding."))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
+	var in bytes.Buffer
+	if n := x.r.ContentLength; n > 0 {
+		in.Grow(int(min(n, 1<<20)) + bytes.MinRead)
+	}
+	_, err := in.ReadFrom(http.MaxBytesReader(x.w, x.r.Body, limit))
+	body := in.Bytes()
 	if err != nil {
 		var big *http.MaxBytesError
 		if errors.As(err, &big) {
@@ -76,6 +81,8 @@ func (x *exchange) bodyType(c *Call, search bool) error {
 	}
 	f, ok := mediaFormat(ct)
 	switch {
+	case !ok && f == formatNone && err == nil && c.at.isBinary() && x.r.Method != http.MethodPatch:
+		return c.binaryOf(ct)
 	case ct == "":
 		return unsupported("The body has no Content-Type.", reads(x.r.Method))
 	case !ok:

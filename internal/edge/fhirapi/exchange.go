@@ -29,6 +29,7 @@ type exchange struct {
 	out      format // of the answer
 	sent     format // of the body
 	pretty   bool
+	native   bool // a Binary is asked for as its bytes
 	begun    bool // the status has left
 }
 
@@ -121,6 +122,14 @@ func (x *exchange) send(c *Call, ans *Answer) {
 		resource := ans.Resource
 		if ans.wrote {
 			resource = x.preferred(ans, c.hints)
+		}
+		if x.native && ans.typ == "Binary" && resource != nil {
+			var err error
+			if body, media, err = x.asBytes(resource); err != nil {
+				x.refuse(err)
+				return
+			}
+			resource = nil
 		}
 		if ans.narrow && resource != nil {
 			var err error

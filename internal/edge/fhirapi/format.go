@@ -3,6 +3,7 @@ package fhirapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
@@ -75,11 +76,14 @@ func (x *exchange) negotiate() error {
 	}
 	f, ok := accepted(accept)
 	if !ok {
-		return withStatus(http.StatusNotAcceptable, fhir.Problem("not-supported", "The Accept header asks for a form this server does not write.", writes))
+		return withStatus(http.StatusNotAcceptable, fhir.Problem("not-supported", "The Accept header asks for a form this server does not write.", writes).Because(errNoForm))
 	}
 	x.out = f
 	return nil
 }
+
+// errNoForm says that an Accept header asks for no form of FHIR.
+var errNoForm = errors.New("fhirapi: no form of FHIR is accepted")
 
 const writes = "Ask for application/fhir+json or application/fhir+xml (FHIR version 4.0)."
 

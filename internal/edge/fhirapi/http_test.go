@@ -511,3 +511,26 @@ func TestPanicsAreAnswered(t *testing.T) {
 		}
 	})
 }
+
+func TestBinaryAsBytes(t *testing.T) {
+	each(t, func(t *testing.T, k *desk) {
+		r := k.must(201, "system", "POST", "Binary", "<script>hello</script>", "Content-Type: text/html; charset=utf-8", "Prefer: return=minimal")
+		at := strings.TrimPrefix(r.header.Get("Location"), "https://ehr.example.org")
+		r = k.must(200, "system", "GET", at, "")
+		if !strings.Contains(r.body, `"contentType":"text/html; charset=utf-8","data":"PHNjcmlwdD5oZWxsbzwvc2NyaXB0Pg=="`) {
+			t.Errorf("as a resource: %s", r.body)
+		}
+		r = k.must(200, "system", "GET", at, "", "Accept: text/html")
+		if r.body != "<script>hello</script>" || r.header.Get("Content-Disposition") != "attachment" || !strings.Contains(r.header.Get("Content-Security-Policy"), "sandbox") || r.header.Get("ETag") == "" {
+			t.Errorf("as bytes: %v %s", r.header, r.body)
+		}
+		k.must(406, "system", "GET", at, "", "Accept: image/png")
+		k.must(406, "system", "GET", "Patient/ann", "", "Accept: image/png")
+		k.must(404, "system", "GET", "Binary/none", "", "Accept: text/html")
+		k.must(201, "system", "PUT", "Binary/doc", "%PDF-", "Content-Type: application/pdf", "X-Security-Context: Patient/ann")
+		if r := k.must(200, "system", "GET", "Binary/doc", "", "Accept: application/*"); !strings.Contains(r.body, "securityContext") && r.body != "%PDF-" {
+			t.Errorf("%s", r.body)
+		}
+		k.must(400, "system", "PUT", "Binary/doc", "%PDF-", "Content-Type: application/pdf", "X-Security-Context: nobody")
+	})
+}
