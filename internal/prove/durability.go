@@ -27,7 +27,7 @@ import (
 // audit and the doctor must find nothing. Cycles is how often it is killed, 50 by itself.
 //
 // The control takes away what a disk that lies would: the end of the write-ahead log, or on PostgreSQL an acknowledged record.
-// Kills do not test the disk's own promises; for power cuts run the server on a device that forgets, as docs/performance.md says.
+// Kills do not test the disk's own promises; for power cuts run it on a device that forgets, as docs/operations.md says.
 func Durability(program string) Proof {
 	return Proof{Name: "durability", Promise: "What was acknowledged is never lost, and each effect happens once.",
 		Try: func(ctx context.Context, r *Run) error { return tryDurability(ctx, r, program) }}
