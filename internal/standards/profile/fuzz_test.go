@@ -140,6 +140,11 @@ func TestWorkIsBounded(t *testing.T) {
 	if !found {
 		t.Errorf("%d issues, none says that it was too costly", len(issues))
 	}
+	costly := setOf(t, "p", "Patient", `{"path":"Patient.name","constraint":[{"key":"slow","severity":"error","human":"x","expression":"%resource.descendants().count() > 0"}]}`)
+	issues = (&Validator{Profiles: costly}).Validate(n, Options{Profiles: []string{"test:p"}})
+	if len(issues) > maxIssues+2 {
+		t.Errorf("%d issues about a rule that costs much", len(issues))
+	}
 	deep := strings.Repeat(`{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:uuid:1","resource":`, 14) + `{"resourceType":"Patient"}` + strings.Repeat(`}]}`, 14)
 	v.Validate(parse(t, deep), Options{})
 }

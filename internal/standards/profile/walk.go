@@ -171,6 +171,9 @@ func (r *run) extras(n *fhirjson.Node, f *field) {
 
 // test evaluates an invariant.
 func (r *run) test(c *rule, it value) {
+	if r.left <= 0 {
+		return
+	}
 	if c.holds != nil && it.node.Kind() == fhirjson.Object {
 		switch c.holds(r, it.node) {
 		case yes:
@@ -187,7 +190,7 @@ func (r *run) test(c *rule, it value) {
 		return
 	}
 	holds, known, used, err := c.expr.TestItem(&r.env, fhirpath.Item{Node: it.node, Extra: it.extra, Type: it.typ})
-	if r.left = max(r.left-used/4, 1); !r.spend() {
+	if r.left = max(r.left-used/2, 1); !r.spend() {
 		return
 	}
 	switch {
