@@ -42,6 +42,9 @@ func (c *importGuide) Run(ctx context.Context, out *output) error {
 		if err := g.guide.SetPolicy(ctx, scope, guides.Policy(c.Policy)); err != nil {
 			return err
 		}
+		if !c.JSON {
+			fmt.Fprintf(out.text, "What breaks a profile it declares: %s, from now on.\n", map[string]string{"reject": "refused", "warn": "taken with a warning"}[c.Policy])
+		}
 	}
 	reports := []guides.Report{}
 	for _, file := range c.Packages {
