@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/jobs"
@@ -60,12 +61,48 @@ func (b *Book) Day(ctx context.Context, s db.Scope, date, site string, staff ...
 	if err != nil {
 		return nil, err
 	}
+	taken, err := b.taken(ctx, s, prof, start, end, now)
+	if err != nil {
+		return nil, err
+	}
+	blocks = append(blocks, taken...)
 	d := &Day{Date: date, Site: site, Zone: prof.Zone, Now: -1, Flow: Flow{ByStep: map[Status]int{}}}
 	if !now.Before(start) && now.Before(end) {
 		d.Now = minuteOf(now, start)
 	}
 	d.columns(prof, blocks, staff, start.Weekday())
 	return d, nil
+}
+
+// taken are the times of visits of patients whose charts are closed to this person: that somebody comes then, and
+// nothing else, so that the time is not promised twice.
+func (b *Book) taken(ctx context.Context, s db.Scope, prof *practice.Profile, start, end, now time.Time) ([]Block, error) {
+	closed := map[string]bool{}
+	for id, rule := range auth.AccessOf(s).Charts {
+		if rule.Closed {
+			closed[id] = true
+		}
+	}
+	if _, person := s.(auth.Staff); !person || len(closed) == 0 {
+		return nil, nil
+	}
+	var all []*fhirstore.Resource
+	err := b.db.View(ctx, auth.SystemScope(s.Practice(), "schedule"), func(tx *db.Tx) (err error) {
+		all, _, err = b.between(ctx, tx, start, end)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []Block
+	for _, a := range all {
+		blk, ok := readBlock(a, nil, prof.Zone, now)
+		if !ok || !closed[blk.PatientID] || blk.Status == Cancelled {
+			continue
+		}
+		out = append(out, Block{ID: blk.ID, From: blk.From, To: blk.To, Name: "–", Short: "–", Restricted: true, Status: Booked, StaffID: blk.StaffID, SiteID: blk.SiteID})
+	}
+	return out, nil
 }
 
 // between reads the appointments that start within [start, end) with their encounters.

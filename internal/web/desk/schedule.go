@@ -207,6 +207,8 @@ func loud(st scheduling.Status) bool {
 
 func blockName(q *ui.Request, b scheduling.Block) string {
 	switch {
+	case b.PatientID == "" && b.Restricted:
+		return q.T("patient.restricted")
 	case b.PatientID == "":
 		return strings.TrimSpace(b.Reason + " " + map[bool]string{true: b.Type}[b.Reason == ""])
 	case b.Restricted:

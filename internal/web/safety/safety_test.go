@@ -67,6 +67,8 @@ func open(t testing.TB, d *dbtest.DB) *house {
 	chart.Register(h.router, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
 		Search: func(context.Context, auth.Staff, string, string, int) (chart.Codes, error) { return chart.Codes{}, nil }})
 	safety.Register(h.router, h.auth, h.Patients)
+	h.Put(t, `{"resourceType":"Appointment","id":"quietly","status":"booked","description":"Zyxreason","appointmentType":{"text":"Zyxtype"},"start":"2026-03-02T16:00:00Z","end":"2026-03-02T16:50:00Z",
+		"participant":[{"actor":{"reference":"Patient/vip","display":"Quiet, Una"},"status":"accepted"},{"actor":{"reference":"Practitioner/doc1"},"status":"accepted"}]}`)
 	h.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
 	h.Put(t, `{"resourceType":"Patient","id":"vip","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"CEL"}]},"name":[{"family":"Quiet","given":["Una"]}],"birthDate":"1980-01-01","gender":"female","generalPractitioner":[{"reference":"Practitioner/doc1"}]}`,
 		`{"resourceType":"Condition","id":"vc","code":{"text":"Zyxitis"},"subject":{"reference":"Patient/vip"}}`)
@@ -157,6 +159,8 @@ func TestOpeningARestrictedChart(t *testing.T) {
 			step{"not in the list", "strand", "GET", "/patients", nil, 200, []string{"ASH-OKORO"}, []string{"QUIET"}},
 			step{"the palette", "strand", "POST", "/find", form("q", "quiet"), 200, []string{r}, []string{"1980"}},
 			step{"the chart", "strand", "GET", "/patients/vip", nil, 404, nil, []string{"QUIET", "Zyxitis"}},
+			step{"the time is taken", "ferris", "GET", "/schedule?date=2026-03-02", nil, 200, []string{`>Restricted<`}, []string{"Quiet", "QUIET", "Zyx", "vip"}},
+			step{"its visit", "ferris", "GET", "/schedule?date=2026-03-02&open=quietly", nil, 200, nil, []string{"Quiet", "Zyx", "vip"}},
 			step{"the desk may not", "ferris", "GET", r, nil, 403, nil, []string{"QUIET"}},
 			step{"the dialog", "strand", "GET", r, nil, 200, []string{"QUIET", "60 minutes", "privacy officer"}, []string{"1980", "Zyxitis"}},
 			step{"nobody", "strand", "GET", "/patients/nobody/restricted", nil, 404, nil, nil},
