@@ -130,19 +130,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 
 // rule has the sensitivity labels and the consents of a practice decide what a store shows, and its guides what it takes.
 func (g *ground) rule(s *fhirstore.Store) {
-	s.Labels, s.Rules, s.Judge = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker
-	s.Terms = g.codesFor
-}
-
-// codesFor tells a search which codes :in, :not-in, :above and :below mean.
-func (g *ground) codesFor(ctx context.Context, tx *db.Tx, ask fhirstore.CodeQuestion) ([]fhir.Code, error) {
-	switch ask.Modifier {
-	case "in":
-		return g.terms.In(ctx, tx.Practice(), ask.ValueSet, fhirstore.MaxCodes)
-	case "above":
-		return g.terms.Above(ctx, tx.Practice(), ask.System, ask.Code, fhirstore.MaxCodes)
-	}
-	return g.terms.Below(ctx, tx.Practice(), ask.System, ask.Code, fhirstore.MaxCodes)
+	s.Labels, s.Rules, s.Judge, s.Terms = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker, g.terms.Terms
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.

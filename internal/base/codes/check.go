@@ -2,11 +2,13 @@ package codes
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/terminology"
 )
@@ -109,47 +111,45 @@ func (s *Server) lately(ctx context.Context, p db.PracticeID, canonical string) 
 	return set
 }
 
-// In lists the codes of a value set for a search with :in or :not-in, at most limit; more is a too-costly Issue.
-func (s *Server) In(ctx context.Context, p db.PracticeID, valueSet string, limit int) (codes []fhir.Code, err error) {
-	err = s.With(ctx, p, func(sh *terminology.Shelf) error {
-		set, err := Evaluate(sh, valueSet, "")
-		if err != nil {
-			return err
+// Terms lists the codes that a search with :in, :below or :above stands for; it is the store's hook. It reads in the transaction of
+// the search, so who may not read the practice's own ValueSets searches with those that are built in.
+func (s *Server) Terms(ctx context.Context, tx *db.Tx, q fhirstore.CodeQuestion) ([]fhir.Code, error) {
+	sh := s.shelf(ctx, tx)
+	var set *terminology.Set
+	var err error
+	switch q.Modifier {
+	case "in":
+		if id, ok := strings.CutPrefix(q.ValueSet, "ValueSet/"); ok {
+			r, err := s.store.Read(ctx, tx, "ValueSet", id)
+			if err != nil {
+				return nil, err
+			}
+			def, err := terminology.ValueSetOf(r.Node())
+			if err != nil {
+				return nil, err
+			}
+			if set, err = sh.Evaluate(def); err != nil {
+				return nil, err
+			}
+		} else if set, err = Evaluate(sh, q.ValueSet, ""); err != nil {
+			return nil, err
 		}
-		var complete bool
-		if codes, complete = set.Codes(limit); !complete {
-			return fhir.Problem("too-costly", "The value set "+valueSet+" has too many codes for a search, or not all of them are known here.", "Use a smaller value set, or import the code systems it needs.")
+	case "below", "above":
+		op := map[string]string{"below": "is-a", "above": "generalizes"}[q.Modifier]
+		if set, err = sh.Evaluate(&terminology.ValueSet{Include: []terminology.Include{{System: q.System, Filters: []terminology.Filter{{Property: "concept", Op: op, Value: q.Code}}}}}); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return codes, err
-}
-
-// Below lists a code and all below it in its hierarchy, for :below; Above the code and all above it.
-func (s *Server) Below(ctx context.Context, p db.PracticeID, system, code string, limit int) ([]fhir.Code, error) {
-	return s.around(ctx, p, system, code, "is-a", limit)
-}
-
-// Above lists a code and all above it in its hierarchy, for :above.
-func (s *Server) Above(ctx context.Context, p db.PracticeID, system, code string, limit int) ([]fhir.Code, error) {
-	return s.around(ctx, p, system, code, "generalizes", limit)
-}
-
-func (s *Server) around(ctx context.Context, p db.PracticeID, system, code, op string, limit int) (codes []fhir.Code, err error) {
-	err = s.With(ctx, p, func(sh *terminology.Shelf) error {
-		set, err := sh.Evaluate(&terminology.ValueSet{Include: []terminology.Include{{System: system, Filters: []terminology.Filter{{Property: "concept", Op: op, Value: code}}}}})
-		if err != nil {
-			return err
-		}
-		var complete bool
-		codes, complete = set.Codes(limit)
-		if len(codes) == 0 && len(set.Unknown) > 0 {
-			return fhir.Problem("not-found", "The hierarchy of "+system+" is not here.", "Import its release (yarrow import terminology), or store it as a CodeSystem.")
-		}
-		if !complete && len(set.Unknown) == 0 {
-			return fhir.Problem("too-costly", "Too many codes lie there for a search.", "Begin lower in the hierarchy.")
-		}
-		return nil
-	})
-	return codes, err
+	default:
+		return nil, problem("not-supported", "The modifier :"+q.Modifier+" is not about codes.", "Use :in, :not-in, :below or :above.")
+	}
+	codes, complete := set.Codes(fhirstore.MaxCodes)
+	switch {
+	case complete:
+		return codes, nil
+	case len(codes) == fhirstore.MaxCodes:
+		return nil, problem("too-costly", "The search stands for more codes than it may.", "Use a narrower value set or code.")
+	case q.Modifier != "in":
+		return nil, problem("not-found", "The hierarchy of "+q.System+" is not here.", "Import its release (yarrow import terminology), or store it as a CodeSystem.")
+	}
+	return nil, problem("not-found", "Not all codes of the value set "+q.ValueSet+" are known here.", "Import the code systems it needs, or list the codes in the request.")
 }

@@ -59,6 +59,9 @@ func New(d *db.DB, store *fhirstore.Store, o Options) *Server {
 	return s
 }
 
+// besideLimit is how long a question from within a transaction may wait for a reader.
+const besideLimit = 5 * time.Second
+
 // With opens the practice's shelf for a few questions: everything fn asks is answered from one moment. Definitions are not patient
 // data; whoever may ask the practice anything may use them.
 func (s *Server) With(ctx context.Context, p db.PracticeID, fn func(sh *terminology.Shelf) error) error {
@@ -66,7 +69,10 @@ func (s *Server) With(ctx context.Context, p db.PracticeID, fn func(sh *terminol
 		return s.db.View(ctx, auth.SystemScope(p, "terminology"), func(tx *db.Tx) error { return fn(s.shelf(ctx, tx)) })
 	}
 	err := run()
-	if errors.Is(err, db.ErrNested) { // asked from within a transaction, such as a check at writing: read beside it
+	if errors.Is(err, db.ErrNested) { // asked from within a transaction, such as a check at writing: read beside it, but never wait for ever
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, besideLimit)
+		defer stop()
 		done := make(chan error, 1)
 		go func() { done <- run() }()
 		return <-done
