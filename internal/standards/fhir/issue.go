@@ -168,6 +168,16 @@ func Outcome(issues ...Issue) []byte {
 	return append(dst, "]}"...)
 }
 
+// printable replaces control characters, which come from names that a client made up and which no FHIR string may hold.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
 func (i *Issue) appendJSON(dst []byte) []byte {
 	severity, code := i.Severity, i.Code
 	if severity == "" {
@@ -182,12 +192,12 @@ func (i *Issue) appendJSON(dst []byte) []byte {
 	dst = fhirjson.AppendString(dst, code)
 	if i.Text != "" {
 		dst = append(dst, `,"details":{"text":`...)
-		dst = fhirjson.AppendString(dst, i.Text)
+		dst = fhirjson.AppendString(dst, printable(i.Text))
 		dst = append(dst, '}')
 	}
 	if i.Fix != "" {
 		dst = append(dst, `,"diagnostics":`...)
-		dst = fhirjson.AppendString(dst, i.Fix)
+		dst = fhirjson.AppendString(dst, printable(i.Fix))
 	}
 	if i.Line > 0 {
 		// The position has no element of its own in R4 but this extension
@@ -200,7 +210,7 @@ func (i *Issue) appendJSON(dst []byte) []byte {
 	}
 	if i.Path != "" {
 		dst = append(dst, `,"expression":[`...)
-		dst = fhirjson.AppendString(dst, i.Path)
+		dst = fhirjson.AppendString(dst, printable(i.Path))
 		dst = append(dst, ']')
 	}
 	return append(dst, '}')
