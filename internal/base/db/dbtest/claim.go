@@ -155,7 +155,7 @@ func empty(ctx context.Context, conn *pgx.Conn) error {
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`); err != nil {
 		return err
 	}
-	rows, err := conn.Query(ctx, `SELECT format('%I.%I', n.nspname, c.relname), pg_total_relation_size(c.oid) > 4000000
+	rows, err := conn.Query(ctx, `SELECT format('%I.%I', n.nspname, c.relname), pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_relation_size(c.reltoastrelid) END > 4000000
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname LIKE 'yarrow%' AND c.relkind = 'r' AND c.relname <> 'schema_version'`)
 	if err != nil {
