@@ -47,7 +47,9 @@ func open(t testing.TB, d *dbtest.DB) *house {
 	}
 	h.Practice = clinictest.FurnishIn(t, d, id)
 	h.Store.Labels, h.Store.Rules = auth.Sensitivity, h.auth.FollowResource
-	h.auth.OnNotice(func(ctx context.Context, tx *db.Tx, kind string) error { return h.Events.Publish(ctx, tx, "notice."+kind, nil) })
+	h.auth.OnNotice(func(ctx context.Context, tx *db.Tx, kind string) error {
+		return h.Events.Publish(ctx, tx, "notice."+kind, nil)
+	})
 	for _, u := range []auth.User{
 		{Login: "okafor", Display: "Ada Okafor", Roles: []auth.Role{auth.Administrator}},
 		{Login: "quill", Display: "Amara Quill, MD", PractitionerID: "doc1", Roles: []auth.Role{auth.Clinician}},
