@@ -88,6 +88,14 @@ func TestPlansOfHotSearches(t *testing.T) {
 		}); !errors.Is(err, undone) {
 			t.Fatal(err)
 		}
+		if b.d.Engine() == db.PostgreSQL {
+			// Which of two indexes it takes where it expects one row of either depends on what the test database held
+			// before; that it reads no table whole does not.
+			if strings.Contains(out.String(), "Seq Scan") || !strings.Contains(out.String(), "hkey_pkey") {
+				t.Errorf("a hot search reads a whole table:\n%s", out.String())
+			}
+			return
+		}
 		golden := filepath.Join("testdata", "plans-"+strings.ToLower(fmt.Sprint(b.d.Engine()))+".txt")
 		if *updatePlans {
 			if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
