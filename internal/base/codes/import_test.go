@@ -371,7 +371,7 @@ func TestOfficialFiles(t *testing.T) {
 		code, display     string
 	}{
 		{Import{Kind: "icd10cm", Files: at("icd10cm-order-Jan-2021.txt.gz", "icd10cm_tabular_2021.xml.gz")}, "FY2021", 95000, 0, "E11.9", "Type 2 diabetes mellitus without complications"},
-		{Import{Kind: "icd10cm", Files: at("icd10cm-fy2026-billable.csv.gz", "icd10cm-retired-2021-2025.csv.gz", "icd10cm_tabular_2021.xml.gz")}, "FY2026", 95000, 100, "I10", "Essential (primary) hypertension"},
+		{Import{Kind: "icd10cm", Files: at("icd10cm-fy2026-billable.csv.gz", "icd10cm-retired-2021-2025.csv.gz", "icd10cm_tabular_2021.xml.gz")}, "FY2026", 85000, 100, "I10", "Essential (primary) hypertension"},
 		{Import{Kind: "hcpcs", Files: at("hcpcs-level2-2025-10.csv.gz")}, "2025-10", 8000, 0, "J1100", "Injection, dexamethasone sodium phosphate, 1 mg"},
 		{Import{Kind: "cvx", Files: at("vaccines-cdc/cvx.xml.gz", "vaccines-cdc/tradename.xml.gz")}, "", 250, 30, "03", "MMR"},
 		{Import{Kind: "mvx", Files: at("vaccines-cdc/mvx.xml.gz")}, "", 80, 30, "PFR", "Pfizer, Inc"},
