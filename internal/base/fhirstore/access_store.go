@@ -126,6 +126,26 @@ func (a *kernel) where(q *sqlText, alias, typ string, b auth.Bits, e db.Engine) 
 	}
 }
 
+// Reaches says whether a resource is there, deleted or not, and within the scope for an interaction; the Issue of somebody
+// who has that interaction with no resource of the type. Whoever must not learn what is hidden asks it before they write.
+func (s *Store) Reaches(ctx context.Context, tx *db.Tx, typ, id string, b auth.Bits) (bool, error) {
+	a := s.kernel(tx)
+	if err := a.may(typ, b); err != nil {
+		return false, err
+	}
+	r, err := byID(ctx, tx, a.k.id(typ, id))
+	if err != nil || r == nil {
+		return false, err
+	}
+	if r.deleted {
+		b = auth.CanRead
+	}
+	return a.sees(ctx, tx, r, b)
+}
+
+// Shared says that resources of a type are in nobody's record: definitions, places, and who works there.
+func Shared(typ string) bool { return sharedTypes[typ] }
+
 // notFound is the one answer for what does not exist and for what the scope may not see.
 func notFound(typ string) *fhir.Issue {
 	return fhir.Problem("not-found", "There is no such "+typ+", or you may not see it.", "Check the id.")

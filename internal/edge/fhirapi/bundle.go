@@ -2,6 +2,7 @@ package fhirapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -59,7 +60,10 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 		Patch:     patchOf,
 		Before: func(ctx context.Context, tx *db.Tx) error {
 			c.events = nil
-			return c.before(ctx, tx, key)
+			if err := c.before(ctx, tx, key); err != nil {
+				return err
+			}
+			return c.mayPutAll(ctx, tx, entries)
 		},
 		Look: func(ctx context.Context, tx *db.Tx, index int) (fhirstore.EntryResult, error) {
 			return a.look(ctx, tx, c, &entries[index])
@@ -68,11 +72,11 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 			for i := range results {
 				r := &results[i]
 				if r.Created && r.Method == http.MethodPut && r.Resource != nil {
-					in := *c
-					in.Type = r.Resource.Type
-					if err := in.mayChooseID(); err != nil {
-						return fhir.Issues{*err.At("Bundle.entry[" + strconv.Itoa(i) + "]")}
+					// A condition that found nothing: the id is the client's choice here too.
+					if !strings.Contains(entries[i].Get("request").Get("url").Text(), "?") || c.mayChooseID(r.Resource.Type) {
+						continue
 					}
+					return fhir.Issues{*notFound(r.Resource.Type).At("Bundle.entry[" + strconv.Itoa(i) + "]")}
 				}
 				if r.Same && r.Resource != nil && !r.Resource.Deleted {
 					c.SeeResource(audit.ActionRead, r.Resource) // found instead of created
@@ -103,6 +107,29 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 		ans = &Answer{Resource: c.responses("transaction-response", result.Entries), typ: "Bundle"}
 	}
 	return ans, nil
+}
+
+// mayPutAll refuses PUT entries under ids that are not there for the scope (see mayPut), before anything else tells them apart.
+func (c *Call) mayPutAll(ctx context.Context, tx *db.Tx, entries []fhirjson.Node) error {
+	for i := range entries {
+		request := entries[i].Get("request")
+		address := request.Get("url").Text()
+		if request.Get("method").Text() != http.MethodPut || strings.Contains(address, "?") {
+			continue
+		}
+		t, err := parsePath(strings.TrimPrefix(strings.TrimPrefix(address, c.Base+"/"), "/"))
+		if err != nil || t.shape != instance {
+			continue // the store says what is wrong with it
+		}
+		if err := c.mayPut(ctx, tx, t.typ, t.id); err != nil {
+			var one *fhir.Issue
+			if !errors.As(err, &one) {
+				return err
+			}
+			return fhir.Issues{*one.At("Bundle.entry[" + strconv.Itoa(i) + "]")}
+		}
+	}
+	return nil
 }
 
 // patchOf applies what a PATCH entry holds: a FHIRPath Patch, or a JSON Patch inside a Binary.

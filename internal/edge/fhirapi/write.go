@@ -63,14 +63,14 @@ func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
 	}
 	none := strings.TrimSpace(c.Header("If-None-Match")) == "*"
 	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		if err := c.mayPut(ctx, tx, c.Type, c.ID); err != nil {
+			return nil, preconditioned(err, version)
+		}
 		r, err := c.Owner(c.Type).Update(ctx, tx, p, version)
 		if err != nil {
 			return nil, preconditioned(err, version)
 		}
 		if r.Created {
-			if err := c.mayChooseID(); err != nil {
-				return nil, err
-			}
 			return written(r, http.StatusCreated), nil
 		}
 		if none {
@@ -80,14 +80,29 @@ func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
 	})
 }
 
-// mayChooseID says whether the scope may create under an id of its choice. Somebody confined to one patient's record may not: the
-// answer would tell which ids others have.
-func (c *Call) mayChooseID() *fhir.Issue {
-	access := auth.AccessOf(c.Scope)
-	if access.Allows(c.Type, auth.CanCreate) && access.Compartment == "" {
+// mayPut refuses a PUT under an id that is not there for the scope, unless the scope may choose ids: it may where nothing of the
+// type can be hidden from it, or where the type is in nobody's record. To anybody else the answer would tell which ids are taken
+// by resources they may not see, so that they update what they see and create with POST. What was deleted can be written anew.
+func (c *Call) mayPut(ctx context.Context, tx *db.Tx, typ, id string) error {
+	if c.mayChooseID(typ) {
 		return nil
 	}
-	return notFound(c.Type)
+	found, err := c.Store().Reaches(ctx, tx, typ, id, auth.CanUpdate)
+	if err == nil && !found {
+		err = notFound(typ)
+	}
+	return err
+}
+
+func (c *Call) mayChooseID(typ string) bool {
+	access := auth.AccessOf(c.Scope)
+	if !access.Allows(typ, auth.CanCreate) {
+		return false
+	}
+	if _, narrowed := access.Narrowed(typ, auth.CanRead|auth.CanUpdate); narrowed {
+		return false
+	}
+	return fhirstore.Shared(typ) || access.Compartment == "" && access.Forbidden == 0 && len(access.Charts) == 0
 }
 
 func notFound(typ string) *fhir.Issue {
@@ -130,14 +145,14 @@ func (a *API) updateWhere(ctx context.Context, c *Call) (*Answer, error) {
 		case found != nil && p.ID != found.ID:
 			return nil, fhir.Problem("value", "The resource that answers the condition has another id.", "Leave the id out of the body, or send the id found.").At(c.Type + ".id")
 		}
+		if err := c.mayPut(ctx, tx, c.Type, write.ID); err != nil {
+			return nil, preconditioned(err, version)
+		}
 		r, err := c.Owner(c.Type).Update(ctx, tx, write, version)
 		if err != nil {
 			return nil, preconditioned(err, version)
 		}
 		if r.Created {
-			if err := c.mayChooseID(); err != nil {
-				return nil, err
-			}
 			return written(r, http.StatusCreated), nil
 		}
 		return written(r, http.StatusOK), nil
@@ -153,13 +168,14 @@ func (a *API) remove(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	readable := auth.AccessOf(c.Scope).Allows(c.Type, auth.CanRead)
 	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
-		if readable {
-			// What never was there is answered like what may not be seen; what was deleted before is deleted.
-			if _, err := a.o.Store.Read(ctx, tx, c.Type, c.ID); err != nil && !isCode(err, "deleted") {
-				return nil, preconditioned(err, version)
-			}
+		// What never was there is answered like what may not be seen; what was deleted before is deleted.
+		found, err := a.o.Store.Reaches(ctx, tx, c.Type, c.ID, auth.CanDelete)
+		if err == nil && !found {
+			err = notFound(c.Type)
+		}
+		if err != nil {
+			return nil, preconditioned(err, version)
 		}
 		if err := c.Owner(c.Type).Delete(ctx, tx, c.Type, c.ID, version); err != nil {
 			return nil, preconditioned(err, version)
@@ -243,11 +259,6 @@ func preconditioned(err error, version int64) error {
 		return withStatus(http.StatusPreconditionFailed, fhir.Problem("not-found", i.Text, "Leave If-Match out to create it, or check the id."))
 	}
 	return err
-}
-
-func isCode(err error, code string) bool {
-	var i *fhir.Issue
-	return errors.As(err, &i) && i.Code == code
 }
 
 // conditional gives the failure of a condition its status: more than one match is 412.
