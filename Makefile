@@ -7,7 +7,7 @@ BIN   := bin/yarrow
 STATIC := CGO_ENABLED=0
 ARTEFACTS ?= $(CURDIR)/artefacts
 
-.PHONY: run build assets gen test check drift staticcheck e2e bench fuzz clean need need-test
+.PHONY: run build assets gen test check drift staticcheck e2e bench bench-api fuzz clean need need-test
 
 run: build
 	./$(BIN) demo
@@ -55,6 +55,10 @@ e2e: need-test assets
 # Timings live here, never in pass/fail tests; docs/performance.md says how to read them.
 bench: need-test assets
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./test/...
+
+# The FHIR interface of a whole server against a bare one, on both databases; scripts/bench-api.sh says what can be set.
+bench-api: need assets
+	scripts/bench-api.sh
 
 FUZZTIME ?= 20s
 fuzz: need

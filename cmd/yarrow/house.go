@@ -84,7 +84,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 // newAPI stands the FHIR interface beside the screens: whoever is signed in may use it from the practice's own pages.
 func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
-		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version,
+		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version, Budget: h.budget,
 		Security: h.smart, Profiles: usCore(),
 		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"},
 		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},

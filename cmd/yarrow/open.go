@@ -20,6 +20,7 @@ import (
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -43,8 +44,9 @@ type ground struct {
 	guide *guides.Guides // the practices' implementation guides and validators
 	log   *slog.Logger
 
-	shared bool   // lent to a command by the running server, which closes it
-	origin string // what people's addresses begin with; "" when nobody is served
+	shared bool            // lent to a command by the running server, which closes it
+	budget *fhirapi.Budget // of each client of the FHIR interface; nil: what it gives by itself
+	origin string          // what people's addresses begin with; "" when nobody is served
 }
 
 func (p place) keyOptions() (keys.Options, error) {

@@ -16,16 +16,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
 
 type serve struct {
 	place
-	Listen string `help:"Address to listen on." default:"127.0.0.1:8443"`
-	URL    string `name:"url" help:"Address that people use, such as https://ehr.example.org. Passkeys are bound to its host." required:""`
-	Cert   string `help:"TLS certificate file (PEM)." type:"existingfile" xor:"tls"`
-	Key    string `help:"TLS key file (PEM)." type:"existingfile"`
-	Proxy  bool   `help:"A proxy on this machine ends TLS and appends the caller to X-Forwarded-For; listen without TLS, on a loopback address only."`
+	Listen   string `help:"Address to listen on." default:"127.0.0.1:8443"`
+	URL      string `name:"url" help:"Address that people use, such as https://ehr.example.org. Passkeys are bound to its host." required:""`
+	Cert     string `help:"TLS certificate file (PEM)." type:"existingfile" xor:"tls"`
+	Key      string `help:"TLS key file (PEM)." type:"existingfile"`
+	Requests int    `help:"Requests a minute that one client of the FHIR interface may send." default:"120000"`
+	Proxy    bool   `help:"A proxy on this machine ends TLS and appends the caller to X-Forwarded-For; listen without TLS, on a loopback address only."`
 }
 
 func (c *serve) Run(ctx context.Context, out *output) error {
@@ -70,6 +72,7 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 	if conf != nil {
 		l = tls.NewListener(l, conf)
 	}
+	g.budget = &fhirapi.Budget{Requests: max(c.Requests, 1), Window: time.Minute}
 	h := g.build(out, false, true)
 	h.proxied = c.Proxy
 	if c.Database == "" {
