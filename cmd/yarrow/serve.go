@@ -135,6 +135,7 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	g.Go(func() error { return h.queue.Run(ctx) })
 	g.Go(func() error { return h.tend(ctx) })
 	g.Go(func() error { return h.index(ctx) })
+	g.Go(func() error { return h.adopt(ctx) })
 	if h.control != nil {
 		g.Go(func() error { return h.control.run(ctx) })
 	}

@@ -53,6 +53,28 @@ func (h *house) tend(ctx context.Context) error {
 	return nil
 }
 
+// adopt takes the entries of the audit of before practice schema 8 into the log, one practice after the other.
+func (h *house) adopt(ctx context.Context) error {
+	all, err := h.db.Practices(ctx)
+	if err != nil {
+		return nil // tend says so
+	}
+	for _, p := range all {
+		a, err := h.audit.Adopt(ctx, auth.SystemScope(p, "audit adoption"))
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			h.log.Error("earlier audit entries could not be taken into the log; the next start goes on with it", "practice", p, "error", err)
+		case a.Damaged+a.Missing+a.Broken > 0:
+			h.log.Error("the earlier audit was altered; its log says where", "practice", p, "entries", a.Entries, "damaged", a.Damaged, "missing", a.Missing, "broken", a.Broken)
+		case a.Entries > 0:
+			h.log.Info("earlier audit entries were taken into the log", "practice", p, "entries", a.Entries)
+		}
+	}
+	return nil
+}
+
 // index brings the search index of every practice to what this version of the program computes, one after the other.
 func (h *house) index(ctx context.Context) error {
 	all, err := h.db.Practices(ctx)

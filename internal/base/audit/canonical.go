@@ -167,12 +167,17 @@ func appendOpaque(dst []byte, form byte, value []byte, s string) []byte {
 }
 
 // decodeEntry reads canonical bytes. The id must be the one the bytes were stored under.
-func decodeEntry(id int64, b []byte) (Entry, error) {
+func decodeEntry(id int64, b []byte) (Entry, error) { return (&reader{}).entry(id, b) }
+
+// decodeEarlier reads bytes that were canonical when words was shorter: a text may be one that is a word today.
+func decodeEarlier(id int64, b []byte) (Entry, error) { return (&reader{fewer: true}).entry(id, b) }
+
+func (r *reader) entry(id int64, b []byte) (Entry, error) {
 	e := Entry{ID: id, Actor: db.Actor{Kind: actorStaff}}
 	if len(b) == 0 || b[0] != canonicalVersion {
 		return e, errCanonical
 	}
-	r := reader{b: b[1:]}
+	r.b = b[1:]
 	var delay uint64
 	last := 0
 	for len(r.b) > 0 && !r.bad {
@@ -260,8 +265,9 @@ func (e *Entry) textField(field int) *string {
 
 // reader takes values off canonical bytes; after the first fault bad is set and everything reads as empty.
 type reader struct {
-	b   []byte
-	bad bool
+	b     []byte
+	bad   bool
+	fewer bool // words may be spelled out
 }
 
 func (r *reader) fail() { r.bad, r.b = true, nil }
@@ -346,7 +352,7 @@ func (r *reader) opaque(form byte, top bool) string {
 			return ""
 		}
 		shorter, _ := opaque(s)
-		if top {
+		if top && !r.fewer {
 			_, isWord := wordNumbers()[s]
 			typ, id, isRef := strings.Cut(s, "/")
 			_, known := wordNumbers()[typ]
