@@ -58,6 +58,7 @@ var shelves = []string{
 	"internal/edge/fhirapi",
 	"internal/edge/validation",
 	"internal/edge/vocabulary",
+	"internal/edge/operations",
 
 	"internal/simulate",
 

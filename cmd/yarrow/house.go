@@ -16,6 +16,7 @@ import (
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/edge/operations"
 	"yarrow.health/internal/edge/validation"
 	"yarrow.health/internal/edge/vocabulary"
 	"yarrow.health/internal/standards/terminology"
@@ -78,6 +79,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
+	h.api.Register(operations.Operations()...)
 	return h
 }
 

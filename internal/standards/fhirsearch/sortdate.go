@@ -1,6 +1,11 @@
 package fhirsearch
 
-import "yarrow.health/internal/standards/fhirjson"
+import (
+	"math"
+	"strings"
+
+	"yarrow.health/internal/standards/fhirjson"
+)
 
 // clinicalDates lists, for types whose entries have a place in a patient's history, the elements that
 // date them, best first: "name" for a date or dateTime, "name.start" and the like for Periods.
@@ -85,4 +90,37 @@ func SortDate(resourceType string, n *fhirjson.Node) int64 {
 		}
 	}
 	return 0
+}
+
+// Moment reads a date, dateTime or instant of any precision as [low, high) in UTC microseconds; without an offset it is UTC.
+func Moment(s string) (low, high int64, ok bool) { return moment(s) }
+
+// CareDates returns the time that what a resource records took, [low, high) in UTC microseconds, from the element that
+// SortDate reads: a Period without a start or end is open there. ok is false when the resource does not say.
+func CareDates(resourceType string, n *fhirjson.Node) (low, high int64, ok bool) {
+	for _, path := range clinicalDates[resourceType] {
+		v := n
+		for name := range strings.SplitSeq(path, ".") {
+			v = v.Get(name)
+		}
+		if v.Kind() == fhirjson.String {
+			if low, high, ok = moment(v.Text()); ok {
+				return low, high, true
+			}
+			continue
+		}
+		from, _, begun := moment(v.Get("start").Text())
+		_, to, ended := moment(v.Get("end").Text())
+		if !begun && !ended {
+			continue
+		}
+		if !begun {
+			from = math.MinInt64
+		}
+		if !ended {
+			to = math.MaxInt64
+		}
+		return from, to, true
+	}
+	return 0, 0, false
 }
