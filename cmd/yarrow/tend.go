@@ -47,6 +47,9 @@ func (h *house) tend(ctx context.Context) error {
 			if err := h.auth.Sweep(ctx); err != nil && ctx.Err() == nil {
 				h.log.Warn("old sign-in data could not be deleted", "error", err)
 			}
+			if err := h.queue.ForgetReplies(ctx, db.System); err != nil && ctx.Err() == nil {
+				h.log.Warn("old answers to forms could not be deleted", "error", err)
+			}
 			h.sweepPrograms(ctx)
 		}
 	}

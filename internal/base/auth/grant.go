@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -47,10 +48,14 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		if m.practitioner != "" {
 			actor.FHIR = "Practitioner/" + m.practitioner
 		}
+		if actor.OnBehalf = actor.FHIR; actor.OnBehalf == "" { // people at the desk have no resource
+			actor.OnBehalf = "User/" + strconv.FormatInt(g.User, 10)
+		}
 		access, _, _ := r.forStaff(p, g.User, actor.FHIR, m.roles, a.clock.Now())
 		bound = *access
 	case g.Patient != "":
 		bound = *p.Access.apply(patientAccess(g.Patient))
+		actor.OnBehalf = g.Patient
 	default:
 		who := asker{names: []string{"Client/" + g.ClientID}, open: g.Open}
 		access, _ := r.chartsFor(who, &Access{All: true, Forbidden: beyondCare&^g.Open | notesApart}, a.clock.Now())

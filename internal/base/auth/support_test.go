@@ -84,7 +84,7 @@ func TestProgramsFollowTheirPerson(t *testing.T) {
 		if !a.Allows("Observation", CanRead) || a.Allows("Observation", CanUpdate) || a.Allows("Claim", CanRead) || a.Compartment != "Patient/x" || a.Forbidden != notesApart {
 			t.Errorf("%+v", a)
 		}
-		if by := app.Actor(); by.Client != "growth" || by.UserID != c.ann || by.FHIR != "Practitioner/p-ann" || by.Role != "clinician" {
+		if by := app.Actor(); by.Client != "growth" || by.UserID != c.ann || by.FHIR != "Practitioner/p-ann" || by.OnBehalf != "Practitioner/p-ann" || by.Role != "clinician" {
 			t.Errorf("%+v", by)
 		}
 		if err := c.a.ChangeMatrix(ctx, zoe, []RoleRule{{Clinician, RuleType, "Observation", 0}}); err != nil {
@@ -111,6 +111,9 @@ func TestProgramsFollowTheirPerson(t *testing.T) {
 		app, err = c.a.AppScope(ctx, own)
 		if a := AccessOf(app); err != nil || a.Compartment != "Patient/x" || a.All || a.Forbidden&(notesApart|LabelPatientHidden) != notesApart|LabelPatientHidden || a.Allows("AuditEvent", CanRead) {
 			t.Errorf("%+v %v", a, err)
+		}
+		if app.Actor().OnBehalf != "Patient/x" {
+			t.Errorf("%+v", app.Actor())
 		}
 		own.Access.Compartment = "Patient/y"
 		if app, err = c.a.AppScope(ctx, own); err != nil || AccessOf(app).Allows("Observation", CanRead) {

@@ -19,7 +19,7 @@ type Actor struct {
 	Client  string // the program that asked, such as a SMART app
 
 	Role     string // roles at the time, separated by commas
-	OnBehalf string // whom it was done for, such as "Patient/x" for a proxy or "Practitioner/y" for a scribe
+	OnBehalf string // whom it was done for: "Patient/x" for a proxy or their program, "Practitioner/y" or "User/7" for a program of staff
 	Address  string // where the request came from
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -31,7 +32,16 @@ var ErrSameTime = errors.New("jobs: the same request was carried out meanwhile")
 // ErrOtherRequest is inside the error of Answered when the key was used for another request.
 var ErrOtherRequest = errors.New("jobs: the key belongs to another request")
 
+// keepReplies is how long an answer is kept under its key. A form that lies open for a quarter, or a program that was
+// switched off that long, may still repeat itself without a second effect.
+const keepReplies = 180 * 24 * time.Hour
+
+// dropAtOnce is how many old answers one transaction deletes.
+const dropAtOnce = 1000
+
 var (
+	dropReplies = db.SQL(`DELETE FROM idempotency WHERE practice_id = $1 AND h IN
+		(SELECT h FROM idempotency WHERE practice_id = $1 AND at < $2 LIMIT $3)`)
 	getReply  = db.SQL(`SELECT request, body FROM idempotency WHERE practice_id = $1 AND h = $2`)
 	keepReply = db.SQL(`INSERT INTO idempotency (practice_id, h, request, at, body) VALUES ($1, $2, $3, $4, $5)`)
 )
@@ -67,7 +77,7 @@ func Answered(ctx context.Context, tx *db.Tx, k Key) (*Reply, error) {
 	return &r, nil
 }
 
-// Keep stores the answer in the transaction of the effect, for as long as the effect itself lasts. Two transactions that
+// Keep stores the answer in the transaction of the effect, for [Queue.ForgetReplies] to delete half a year later. Two transactions that
 // race under one key cannot both commit: the second meets the first's row.
 func Keep(ctx context.Context, tx *db.Tx, k Key, r Reply) error {
 	h, request := k.hashes(tx)
@@ -80,4 +90,19 @@ func Keep(ctx context.Context, tx *db.Tx, k Key, r Reply) error {
 		return fhir.Problem("conflict", "The same request is being worked on at this moment.", "Ask again in a second; you will get its answer.").Because(ErrSameTime)
 	}
 	return err
+}
+
+// ForgetReplies deletes what was kept so long ago that nobody repeats the request. It runs every day by itself for
+// practices; for the system store somebody calls it.
+func (q *Queue) ForgetReplies(ctx context.Context, p db.PracticeID) error {
+	for n := int64(dropAtOnce); n == dropAtOnce; {
+		err := q.db.Do(ctx, q.scope(p), func(tx *db.Tx) (err error) {
+			n, err = tx.Exec(ctx, dropReplies, int64(p), tx.Now().Add(-keepReplies).UnixMicro(), int64(dropAtOnce))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

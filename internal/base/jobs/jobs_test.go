@@ -279,6 +279,61 @@ func TestOutboxReachesReadersOnceInOrder(t *testing.T) {
 	})
 }
 
+// An answer stays under its key for half a year; then the daily sweep deletes it, more than one transaction's worth.
+func TestAnswersAreForgottenLate(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		q := jobs.New(d.DB, jobs.Options{})
+		kept := func(p db.PracticeID) (n int) {
+			if err := d.View(t.Context(), d.Scope(p), func(tx *db.Tx) error {
+				return tx.QueryRow(t.Context(), db.SQL(`SELECT count(*) FROM idempotency WHERE practice_id = $1`), int64(p)).Scan(&n)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		keep := func(p db.PracticeID, from, to int) {
+			if err := d.Do(t.Context(), d.Scope(p), func(tx *db.Tx) error {
+				for i := from; i < to; i++ {
+					if err := jobs.Keep(t.Context(), tx, jobs.Key{Value: fmt.Sprint(i)}, jobs.Reply{Status: 200}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sweep := func() {
+			for _, p := range []db.PracticeID{1, 2} {
+				if err := q.Adopt(t.Context(), p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := q.RunDue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := q.ForgetReplies(t.Context(), db.System); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sweep()
+		keep(1, 0, 1100)
+		keep(2, 0, 1)
+		keep(db.System, 0, 1)
+		d.Clock.Advance(91 * 24 * time.Hour)
+		sweep()
+		keep(1, 1100, 1103)
+		if a, b, c := kept(1), kept(2), kept(db.System); a != 1103 || b != 1 || c != 1 {
+			t.Errorf("after a quarter %d, %d and %d are kept", a, b, c)
+		}
+		d.Clock.Advance(91 * 24 * time.Hour)
+		sweep()
+		if a, b, c := kept(1), kept(2), kept(db.System); a != 3 || b != 0 || c != 0 {
+			t.Errorf("after half a year %d, %d and %d are kept", a, b, c)
+		}
+	})
+}
+
 func TestOneAnswerPerIdempotencyKey(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		key := jobs.Key{Principal: "staff:1", Route: "POST /patients", Value: "k1", Request: "a"}

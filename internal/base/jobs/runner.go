@@ -323,6 +323,9 @@ func (q *Queue) Adopt(ctx context.Context, p db.PracticeID) error {
 }
 
 func (q *Queue) sweep(ctx context.Context, j *Job) error {
+	if err := q.ForgetReplies(ctx, j.Practice); err != nil {
+		return err
+	}
 	return q.db.Do(ctx, q.scope(j.Practice), func(tx *db.Tx) error {
 		if err := sweep(ctx, tx, tx.Now().Add(-keepDone).UnixMicro()); err != nil {
 			return err

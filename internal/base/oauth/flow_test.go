@@ -14,6 +14,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/standards/fhir"
@@ -45,6 +46,13 @@ func TestStandalone(t *testing.T) {
 		}
 		if a.Allows("Claim", auth.CanRead) {
 			t.Error("the program reaches what the person may not")
+		}
+		if err := w.log.Seen(t.Context(), app, audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "o", Patient: "Patient/pat-1"}); err != nil {
+			t.Fatal(err)
+		}
+		said, err := w.log.Find(t.Context(), dbtest.ScopeOf(w.alder.ID), audit.Filter{Kind: "app", Type: "Observation"})
+		if err != nil || len(said) != 1 || said[0].Actor.OnBehalf != "Practitioner/p-ann" || said[0].Actor.UserID != w.ann.UserID() || said[0].Actor.Client != w.public.ID {
+			t.Errorf("the audit names %+v, %v", said, err)
 		}
 		w.checkIdentity(r.str("id_token"))
 		fresh := w.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.str("refresh_token")}, "client_id": {w.public.ID}})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/standards/fhir"
@@ -42,8 +43,15 @@ func TestPatientGrants(t *testing.T) {
 		if a := auth.AccessOf(app); a.Compartment != "Patient/pat-1" || !a.Allows("Observation", auth.CanRead) || a.Allows("AuditEvent", auth.CanRead) {
 			t.Errorf("%+v", a)
 		}
-		if by := app.Actor(); by.FHIR != "Patient/pat-1" || by.Client != w.public.ID {
-			t.Errorf("the audit will name %+v", by)
+		if err := w.log.Seen(t.Context(), app, audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "o", Patient: "Patient/pat-1"}); err != nil {
+			t.Fatal(err)
+		}
+		said, err := w.log.Find(t.Context(), dbtest.ScopeOf(w.alder.ID), audit.Filter{Kind: "app", Type: "Observation"})
+		if err != nil || len(said) != 1 {
+			t.Fatalf("%+v, %v", said, err)
+		}
+		if by := said[0].Actor; by.FHIR != "Patient/pat-1" || by.OnBehalf != "Patient/pat-1" || by.Client != w.public.ID || by.Display != "Growth Chart" {
+			t.Errorf("the audit names %+v", by)
 		}
 		mine, err := w.s.Grants(t.Context(), w.alder, who("pat-1"))
 		if err != nil || len(mine) != 1 || mine[0].Expires.Sub(mine[0].Created) < 90*24*time.Hour {

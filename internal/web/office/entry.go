@@ -65,7 +65,7 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 		version = strconv.FormatInt(w.Version, 10)
 	}
 	out := [][2]string{
-		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", w.Kind}, {"role", roleWords(q.T, w.Role)}, {"behalf", w.OnBehalf},
+		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", w.Kind}, {"role", roleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
 		{"action", actionWords(q.T, w.Action)}, {"patient", n.patient(w.Patient)}, {"resource", resource}, {"version", version},
 		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", w.Purpose}, {"detail", w.Detail}, {"labels", labels},
 		{"program", w.Program}, {"address", w.Address}, {"session", w.Session}, {"request", w.Request},

@@ -93,6 +93,17 @@ func (n names) who(a db.Actor) string {
 	return a.Kind
 }
 
+// behalf names whom something was done for.
+func (n names) behalf(a db.Actor) string {
+	switch {
+	case strings.HasPrefix(a.OnBehalf, "Patient/"):
+		return n.patient(a.OnBehalf)
+	case a.OnBehalf != "" && a.Kind == "app" && a.UserID != 0:
+		return n.who(a)
+	}
+	return a.OnBehalf
+}
+
 // patient names the patient of an entry.
 func (n names) patient(ref string) string {
 	id, ok := strings.CutPrefix(ref, "Patient/")

@@ -18,8 +18,12 @@ func Said(t Say, e *audit.Entry, who string) string {
 	if e.BreakGlass() {
 		words += " " + t("said.emergency")
 	}
-	if e.Actor.OnBehalf != "" {
-		words += " " + t("said.behalf", e.Actor.OnBehalf)
+	switch b := e.Actor.OnBehalf; {
+	case b == "" || e.Actor.Kind == "app" && e.Actor.UserID != 0: // who is that person already
+	case b == e.Patient:
+		words += " " + t("said.behalf-patient")
+	default:
+		words += " " + t("said.behalf", b)
 	}
 	switch e.Outcome {
 	case audit.OutcomeRefused:
