@@ -43,7 +43,7 @@ func (o *Office) whoSaw(w *ui.Reply, q *ui.Request) error {
 	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Patient: "Patient/" + c.id, Categories: []string{"audit"}})
 	feed := Feed(q.T, found, func(e audit.Entry) string { return n.who(e.Actor) })
-	return w.HTML(http.StatusOK, whoSawView(q, shell(q, q.T("cmd.access")), c, feed))
+	return w.HTML(http.StatusOK, whoSawView(q, shell(q, q.T("cmd.access"), "audit"), c, feed))
 }
 
 // lookBack is how far an accounting of disclosures reaches: six years (45 CFR 164.528(a)(1)).
@@ -65,7 +65,7 @@ func (o *Office) disclosures(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Patient: "Patient/" + c.id, Categories: []string{"audit"}})
-	return w.HTML(http.StatusOK, disclosuresView(q, shell(q, q.T("cmd.disclosures")), c, found, n, now.AddDate(-lookBackYears, 0, 0), now))
+	return w.HTML(http.StatusOK, disclosuresView(q, shell(q, q.T("cmd.disclosures"), "audit"), c, found, n, now.AddDate(-lookBackYears, 0, 0), now))
 }
 
 // span writes when a sitting was.

@@ -46,7 +46,7 @@ func (o *Office) entryPage(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", ID: strconv.FormatInt(e.ID, 10), Patient: e.Patient, Categories: []string{"audit"}})
-	return w.HTML(http.StatusOK, entryView(q, shell(q, q.T("audit.entry")), e, n, state))
+	return w.HTML(http.StatusOK, entryView(q, shell(q, q.T("audit.entry"), "audit"), e, n, state))
 }
 
 // facts of an entry in the order they are shown.

@@ -204,7 +204,7 @@ func (o *Office) listPage(w *ui.Reply, q *ui.Request) error {
 	total := len(g.entries)
 	g.skip = min(g.skip, total)
 	page := g.entries[g.skip:min(total, g.skip+shown)]
-	return w.HTML(http.StatusOK, listView(q, shell(q, q.T("cmd.audit")), g, page, total))
+	return w.HTML(http.StatusOK, listView(q, shell(q, q.T("cmd.audit"), "audit"), g, page, total))
 }
 
 // choosePatient finds a patient by name. It comes by POST so that names stand in no address.
@@ -222,5 +222,5 @@ func (o *Office) choosePatient(w *ui.Reply, q *ui.Request) error {
 		w.Redirect(q.URL("audit") + "?" + url.Values{"patient": {hits[0].ID}}.Encode())
 		return nil
 	}
-	return w.HTML(http.StatusOK, chooseView(q, shell(q, q.T("cmd.audit")), hits, q.Form("q")))
+	return w.HTML(http.StatusOK, chooseView(q, shell(q, q.T("cmd.audit"), "audit"), hits, q.Form("q")))
 }

@@ -37,8 +37,8 @@ func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory
 	r.Page("/{practice}/audit/review", auth.AuditRead, o.reviewPage)
 	r.Act("/{practice}/audit/review/{finding}", auth.AuditRead, o.closeFinding)
 	r.AddCommands(
-		ui.Command{ID: "review", Title: "cmd.review", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit/review"},
-		ui.Command{ID: "audit", Title: "cmd.audit", Keys: "G W", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit"},
+		ui.Command{ID: "review", Title: "cmd.review", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit/review", Office: "privacy"},
+		ui.Command{ID: "audit", Title: "cmd.audit", Keys: "G W", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "history", Path: "/audit", Office: "privacy"},
 		ui.Command{ID: "access", Title: "cmd.access", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/access"},
 		ui.Command{ID: "disclosures", Title: "cmd.disclosures", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/disclosures"},
 	)
@@ -117,4 +117,6 @@ func (n names) patient(ref string) string {
 }
 
 // shell of the office's pages.
-func shell(q *ui.Request, title string) ui.Shell { return ui.Shell{Title: title, Active: "audit"} }
+func shell(q *ui.Request, title, active string) ui.Shell {
+	return ui.Shell{Title: title, Active: active}
+}

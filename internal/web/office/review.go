@@ -36,7 +36,7 @@ func (o *Office) reviewPage(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.See(seen)
-	return w.HTML(http.StatusOK, reviewView(q, shell(q, q.T("cmd.review")), open, closed, n))
+	return w.HTML(http.StatusOK, reviewView(q, shell(q, q.T("cmd.review"), "review"), open, closed, n))
 }
 
 // closeFinding keeps what somebody found out.

@@ -55,11 +55,11 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory) *Safety {
 	r.Act("/{practice}/security", auth.PracticeAdmin, o.setSecurity)
 
 	r.AddCommands(
-		ui.Command{ID: "people", Title: "safety.people", Keys: "G U", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "users", Path: "/people"},
-		ui.Command{ID: "roles", Title: "safety.roles", Keys: "G R", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "shield-check", Path: "/roles"},
-		ui.Command{ID: "privacy", Title: "safety.privacy", Keys: "G V", Permission: auth.PrivacyReview, Group: ui.GroupSettings, Icon: "eye", Path: "/privacy"},
-		ui.Command{ID: "support", Title: "safety.support", Keys: "G H", Permission: auth.SupportGrant, Group: ui.GroupSettings, Icon: "door-open", Path: "/support"},
-		ui.Command{ID: "security", Title: "safety.security", Keys: "G E", Permission: auth.PracticeAdmin, Group: ui.GroupSettings, Icon: "lock", Path: "/security"},
+		ui.Command{ID: "people", Title: "safety.people", Keys: "G U", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "users", Path: "/people", Office: "people"},
+		ui.Command{ID: "roles", Title: "safety.roles", Keys: "G R", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "key-round", Path: "/roles", Office: "people"},
+		ui.Command{ID: "privacy", Title: "safety.privacy", Keys: "G V", Permission: auth.PrivacyReview, Group: ui.GroupSettings, Icon: "eye", Path: "/privacy", Office: "privacy"},
+		ui.Command{ID: "support", Title: "safety.support", Keys: "G H", Permission: auth.SupportGrant, Group: ui.GroupSettings, Icon: "door-open", Path: "/support", Office: "people"},
+		ui.Command{ID: "security", Title: "safety.security", Keys: "G E", Permission: auth.PracticeAdmin, Group: ui.GroupSettings, Icon: "lock", Path: "/security", Office: "people"},
 	)
 	return o
 }

@@ -31,6 +31,7 @@ type Command struct {
 	Rail       bool   // stands in the rail
 	Hidden     bool   // not in the palette
 	Post       bool   // changes something: sent as a form
+	Office     string // its heading on the page of the practice, "" for none; Title+".about" says there what it is for
 }
 
 // Found is a line of the palette that is not a command: a patient.

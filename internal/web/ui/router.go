@@ -90,11 +90,13 @@ func NewRouter(a *auth.Auth, l *audit.Log, o Options) *Router {
 	r.Act("/{practice}/find", auth.AccountSecurity, r.find)
 	r.Page("/{practice}/find", auth.AccountSecurity, r.findPage)
 	r.Page("/{practice}/keys", auth.AccountSecurity, r.keysPage)
+	r.Page("/{practice}/practice", auth.AccountSecurity, r.officePage)
 	r.Page("/{practice}/components", auth.AccountSecurity, r.gallery)
 	r.liveRoute()
 	r.AddCommands(
 		Command{ID: "lock", Title: "cmd.lock", Keys: "G L", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "lock", Path: "/lock", Post: true},
 		Command{ID: "keys", Title: "cmd.keys", Keys: "?", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "list-checks", Path: "/keys"},
+		Command{ID: "practice", Title: "cmd.practice", Keys: "G O", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "building-2", Path: "/practice"},
 		Command{ID: "palette", Title: "cmd.palette", Keys: "Ctrl K", Permission: auth.AccountSecurity, Group: GroupSettings, Icon: "search", Hidden: true},
 	)
 	return r

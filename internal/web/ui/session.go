@@ -48,7 +48,7 @@ func (r *Router) locked(w *Reply, q *Request, s auth.SessionState) {
 func (r *Router) denied(w *Reply, q *Request, p auth.Permission) {
 	i := fhir.Problem("forbidden", q.T("error.denied"), q.T("error.denied.fix"))
 	w.Problem(http.StatusForbidden, i)
-	w.See(audit.Event{Action: audit.ActionRead, Outcome: "denied", Detail: string(p)})
+	w.See(audit.Event{Action: audit.ActionRead, Outcome: audit.OutcomeRefused, Detail: string(p)})
 	w.send(nil)
 }
 

@@ -32,10 +32,11 @@ func sources(t *testing.T) map[string]string {
 }
 
 var (
-	said    = regexp.MustCompile(`\b([a-z]+)\.T\("([^"]+)"([^)]?)`)
-	quoted  = regexp.MustCompile(`"([a-z0-9.-]+)"`)
-	holes   = regexp.MustCompile(`\{\d[^}]*\}`)
-	command = regexp.MustCompile(`Title:\s+"([a-z.]+)".*Rail:\s+true`)
+	said     = regexp.MustCompile(`\b([a-z]+)\.T\("([^"]+)"([^)]?)`)
+	quoted   = regexp.MustCompile(`"([a-z0-9.-]+)"`)
+	holes    = regexp.MustCompile(`\{\d[^}]*\}`)
+	inOffice = regexp.MustCompile(`Title:\s+"([a-z.]+)".*Office:`)
+	command  = regexp.MustCompile(`Title:\s+"([a-z.]+)".*Rail:\s+true`)
 )
 
 func TestEveryWordIsThereAndUsed(t *testing.T) {
@@ -70,6 +71,12 @@ func TestEveryWordIsThereAndUsed(t *testing.T) {
 			used[m[1]+".short"] = true
 			if !known[m[1]+".short"] {
 				t.Errorf("%s: the rail needs %q", p, m[1]+".short")
+			}
+		}
+		for _, m := range inOffice.FindAllStringSubmatch(text, -1) {
+			used[m[1]+".about"] = true
+			if !known[m[1]+".about"] {
+				t.Errorf("%s: the page of the practice needs %q", p, m[1]+".about")
 			}
 		}
 		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
