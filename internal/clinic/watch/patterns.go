@@ -39,18 +39,18 @@ var Patterns = []Pattern{SameSurname, Neighbour, Coworker, OwnChart, NoReason, V
 
 // What makes a pattern.
 const (
-	reasonDays    = 30  // a visit so many days before or after is a reason to look
-	nightDays     = 2   // at night, a visit this near
-	depth         = 4   // entries that show what was said or found make reading "in depth"
-	massCharts    = 200 // charts in massWithin
-	massWithin    = time.Hour
-	glassTimes    = 3
-	refusedTimes  = 10
-	leftCharts    = 20 // exported or printed in leftDays before leaving
-	leftDays      = 30
-	deceasedDays  = 60
-	nightFrom     = 22 // o'clock
-	nightTo       = 5
+	reasonDays   = 30  // a visit so many days before or after is a reason to look
+	nightDays    = 2   // at night, a visit this near
+	depth        = 4   // entries that show what was said or found make reading "in depth"
+	massCharts   = 200 // charts in massWithin
+	massWithin   = time.Hour
+	glassTimes   = 3
+	refusedTimes = 10
+	leftCharts   = 20 // exported or printed in leftDays before leaving
+	leftDays     = 30
+	deceasedDays = 60
+	nightFrom    = 22 // o'clock
+	nightTo      = 5
 )
 
 // Person is somebody who works in the practice, as far as a review needs to know.
