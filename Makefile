@@ -7,7 +7,7 @@ BIN   := bin/yarrow
 STATIC := CGO_ENABLED=0
 ARTEFACTS ?= $(CURDIR)/artefacts
 
-.PHONY: run build assets gen test check drift staticcheck e2e bench bench-api fuzz clean need need-test
+.PHONY: run build assets gen test check drift staticcheck e2e conformance bench bench-api fuzz clean need need-test
 
 run: build
 	./$(BIN) demo
@@ -51,6 +51,10 @@ test: need-test assets check
 
 e2e: need-test assets
 	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -count=1 -v -timeout 20m ./test/e2e/...
+
+# The questions of the certification kits, on both databases; writes docs/conformance.md and fails on a red row.
+conformance: need-test assets
+	$(GO) test -count=1 -timeout 40m ./test/conformance -run TestRows -engine both -write
 
 # Timings live here, never in pass/fail tests; docs/performance.md says how to read them.
 bench: need-test assets

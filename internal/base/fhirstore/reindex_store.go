@@ -17,7 +17,8 @@ import (
 //	1  up to the first release
 //	2  amounts in uncommon units have a row in base units
 //	3  a resource belongs to the patient it is about, whoever else takes part
-const indexForm = 3
+//	4  the search parameters of US Core
+const indexForm = 4
 
 var (
 	selectForm = db.SQL(`SELECT form, rid, done FROM index_state WHERE practice_id = $1`)

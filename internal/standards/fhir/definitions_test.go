@@ -305,6 +305,11 @@ func TestSearchParams(t *testing.T) {
 	if p := find("Bundle", "_lastUpdated"); p.Type != "date" {
 		t.Errorf("_lastUpdated %+v", p)
 	}
+	for typ, code := range map[string]string{"CareTeam": "role", "Condition": "asserted-date", "Encounter": "discharge-disposition", "Goal": "description"} {
+		if p := find(typ, code); p.Expression == "" || SearchParamByURL(p.URL) == nil {
+			t.Errorf("US Core's %s of %s: %+v", code, typ, p)
+		}
+	}
 	if p := find("Condition", "patient"); !slices.Equal(p.Targets, []string{"Patient", "Group"}) {
 		t.Errorf("patient %+v", p)
 	}

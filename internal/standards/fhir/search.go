@@ -16,6 +16,21 @@ type searchTables struct {
 	compartments map[string]map[string][]string
 }
 
+// usCoreParams are the search parameters that US Core (6.1.0 and later) defines beside those of R4 (SearchParameter/us-core-…).
+var usCoreParams = []struct {
+	base string
+	SearchParam
+}{
+	{"CareTeam", SearchParam{URL: usCoreParam + "careteam-role", Code: "role", Type: "token", Expression: "CareTeam.participant.role"}},
+	{"Condition", SearchParam{URL: usCoreParam + "condition-asserted-date", Code: "asserted-date", Type: "date",
+		Expression: "Condition.extension.where(url = 'http://hl7.org/fhir/StructureDefinition/condition-assertedDate').value.as(dateTime)"}},
+	{"Encounter", SearchParam{URL: usCoreParam + "encounter-discharge-disposition", Code: "discharge-disposition", Type: "token",
+		Expression: "Encounter.hospitalization.dischargeDisposition"}},
+	{"Goal", SearchParam{URL: usCoreParam + "goal-description", Code: "description", Type: "token", Expression: "Goal.description"}},
+}
+
+const usCoreParam = "http://hl7.org/fhir/us/core/SearchParameter/us-core-"
+
 var searchDefinitions = sync.OnceValue(func() searchTables {
 	t := searchTables{map[string][]SearchParam{}, map[string]*SearchParam{}, map[string]map[string][]string{}}
 	var all []*SearchParam
@@ -40,6 +55,12 @@ var searchDefinitions = sync.OnceValue(func() searchTables {
 			t.compartments[f[1]][f[2]] = strings.Split(f[3], ",")
 		}
 	}
+	for i := range usCoreParams {
+		p := &usCoreParams[i]
+		all = append(all, &p.SearchParam)
+		t.byURL[p.URL] = &p.SearchParam
+		bases[p.URL] = p.base
+	}
 	for _, p := range all {
 		for i := range p.Components {
 			if part := t.byURL[p.Components[i].Definition]; part != nil {
@@ -63,7 +84,7 @@ var searchDefinitions = sync.OnceValue(func() searchTables {
 	return t
 })
 
-// SearchParams returns the R4 search parameters of a resource type, with those
+// SearchParams returns the search parameters of a resource type, those of R4 and of US Core, with those
 // of Resource and DomainResource, sorted by code. The list is shared: do not
 // change it. Parameters without an Expression (_text, _content, _query …)
 // are those that R4 does not define by a path.

@@ -1,0 +1,92 @@
+// Package conformance_test asks a running server what ONC's certification kit and its parts ask, and writes docs/conformance.md.
+// It speaks to the program from outside: the command line, HTTPS, and the screens a person launches programs with. It owns no
+// conformance texts: ids and metadata of the kits come from the corpus at the time of the run, the words are ours.
+package conformance_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"yarrow.health/internal/standards/corpustest"
+)
+
+var (
+	engines = flag.String("engine", "SQLite", "SQLite, PostgreSQL or both")
+	write   = flag.Bool("write", false, "write docs/conformance.md")
+	show    = flag.Bool("show", false, "print every row")
+)
+
+// TestRows judges every row and compares with the page.
+func TestRows(t *testing.T) {
+	if corpustest.Folder(t, "inferno") == "" {
+		return
+	}
+	list := []string{*engines}
+	if *engines == "both" {
+		list = []string{"SQLite", "PostgreSQL"}
+	}
+	var all table
+	for i, engine := range list {
+		t.Run(engine, func(t *testing.T) {
+			rows := run(t, engine)
+			for _, r := range rows {
+				if r.state == red {
+					t.Errorf("%s is red: %s (%s)", r.id, r.why, r.asks)
+				} else if *show {
+					fmt.Println(r.state, r.id, r.why)
+				}
+			}
+			fmt.Printf("%s: %d rows green, %d red, %d open\n", engine, rows.count(green), rows.count(red), rows.count(open))
+			if i == 0 {
+				all = rows
+				return
+			}
+			for j, r := range rows { // the page shows the worse of two engines
+				if all[j].id != r.id {
+					t.Fatalf("the engines have other rows: %s, %s", all[j].id, r.id)
+				}
+				if r.state == red && all[j].state != red {
+					all[j].state, all[j].why = red, engine+": "+r.why
+				}
+			}
+		})
+	}
+	if *write {
+		if err := os.WriteFile(docPath, []byte(all.markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, d := range all.compare(written(t)) {
+		t.Errorf("docs/conformance.md: %s", d)
+	}
+}
+
+// run judges every row on one engine.
+func run(t *testing.T, engine string) (out table) {
+	p := newPlace(t, engine)
+	p.records(1)
+	backend := p.register("backend", "keys", "system/*.cruds")
+	p.serve()
+	a := p.backend(backend, "system/*.rs")
+	token := text(a.json()["access_token"])
+	if token == "" {
+		t.Fatalf("no token: %d %s", a.status, a.text())
+	}
+	patients := p.patients(token)
+	c := newCore(p, token, patients, kit(t, "6.1.0"))
+	c.collect()
+	out = append(out, c.judge("US Core 6.1.0")...)
+	return out
+}
+
+// patients gives whose records are asked for: those of the examples, the harness's own and two of Synthea's.
+func (p *place) patients(token string) (out []string) {
+	c := &core{p: p, token: token}
+	for _, r := range c.find("Patient", map[string][]string{"_count": {"100"}}, false).match {
+		out = append(out, text(r["id"]))
+	}
+	return out
+}
