@@ -59,6 +59,7 @@ var shelves = []string{
 	"internal/edge/validation",
 	"internal/edge/vocabulary",
 	"internal/edge/operations",
+	"internal/edge/bulk",
 
 	"internal/simulate",
 

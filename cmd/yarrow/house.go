@@ -15,6 +15,7 @@ import (
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/clinic/watch"
+	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/operations"
 	"yarrow.health/internal/edge/validation"
@@ -37,6 +38,7 @@ type house struct {
 	watch    *watch.Watch
 	router   *ui.Router
 	api      *fhirapi.API
+	exports  *bulk.Exports
 	log      *slog.Logger
 	control  *control // the socket for commands; nil on PostgreSQL
 	proxied  bool     // requests come from a proxy on this machine
@@ -80,6 +82,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
+	h.exports = h.newExports(h.asker)
+	h.api.Register(h.exports.Operations()...)
 	return h
 }
 
@@ -88,20 +92,23 @@ func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version, Budget: h.budget,
 		Security: h.smart, Profiles: usCore(),
-		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"},
+		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server", "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"},
 		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},
 		Practice:     h.auth.PracticeBySlug,
-		Authenticate: func(r *http.Request, p auth.Practice) (db.Scope, error) {
-			if bearer, ok := oauth.Bearer(r); ok {
-				app, err := h.oauth.Authenticate(r.Context(), p, bearer)
-				return app.ForRequest(fhirapi.RequestID(r.Context())), err
-			}
-			return h.router.Visitor(r, p.Slug, fhirapi.RequestID(r.Context()))
-		},
+		Authenticate: h.asker,
 		AllowOrigin: func(ctx context.Context, p auth.Practice, origin string) bool {
 			return h.oauth.Origin(ctx, p.ID, origin)
 		},
 	})
+}
+
+// asker says who sends a request to an interface for programs: a program with its token, or a person from the practice's own pages.
+func (h *house) asker(r *http.Request, p auth.Practice) (db.Scope, error) {
+	if bearer, ok := oauth.Bearer(r); ok {
+		app, err := h.oauth.Authenticate(r.Context(), p, bearer)
+		return app.ForRequest(fhirapi.RequestID(r.Context())), err
+	}
+	return h.router.Visitor(r, p.Slug, fhirapi.RequestID(r.Context()))
 }
 
 // visit finds the Encounter that is going on with a patient, for programs that are started from the chart.

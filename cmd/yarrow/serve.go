@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -106,6 +107,9 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	})
 	for _, pattern := range oauth.Routes() {
 		mux.Handle(pattern, h.oauth)
+	}
+	for _, pattern := range bulk.Routes() {
+		mux.Handle(pattern, h.exports)
 	}
 	mux.Handle("/{practice}/fhir", h.api)
 	mux.Handle("/{practice}/fhir/", h.api)

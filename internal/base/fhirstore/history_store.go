@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // section 3.1.0.15.
 type HistoryQuery struct {
 	Type, ID string
+	Types    []string  // of everything: only these types; nil: all
 	Since    time.Time // only versions written at or after this instant (_since); zero: all
 	// AtFrom and AtTo, half-open, ask for the versions that were current at some moment of the time (_at); zero: no limit
 	AtFrom, AtTo time.Time
@@ -174,9 +176,13 @@ func (w *walker) batch(ctx context.Context, limit int) ([]aVersion, error) {
 				plus = "+"
 			}
 			q.add(" AND ", plus, "r.type = ", q.arg(int64(typeCode(w.q.Type))))
-		case !w.a.All:
-			var types []int64
-			for typ := range w.a.Types {
+		case !w.a.All || w.q.Types != nil:
+			of := slices.Values(w.q.Types)
+			if w.q.Types == nil {
+				of = maps.Keys(w.a.Types)
+			}
+			types := []int64{}
+			for typ := range of {
 				if w.a.Allows(typ, auth.CanRead) {
 					types = append(types, int64(typeCode(typ)))
 				}

@@ -18,6 +18,15 @@ func (x *exchange) narrowed(typ string, resource []byte) ([]byte, error) {
 	return subset(typ, resource, summary, elements)
 }
 
+// Elements leaves of a resource the elements named, those that must be there, and a mark that it is not whole. A name that the type
+// does not have is an Issue.
+func Elements(typ string, resource []byte, names []string) ([]byte, error) {
+	if _, _, err := narrowing(typ, "", strings.Join(names, ",")); err != nil {
+		return nil, err
+	}
+	return subset(typ, resource, "", names)
+}
+
 func narrowing(typ, summary, list string) (string, []string, error) {
 	switch summary {
 	case "", "true", "text", "data", "false":

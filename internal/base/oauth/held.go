@@ -1,0 +1,57 @@
+package oauth
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+)
+
+// held is what work that outlasts an access token keeps of it: the grant it stands on and what it allowed. It opens nothing by itself.
+type held struct {
+	Grant  int64  `json:"grant"`
+	Scopes string `json:"scopes"`
+	Token  string `json:"token"` // its name in the audit
+}
+
+// Hold gives what work started with an access token, such as a bulk export, keeps so that it can go on after the token's minutes
+// are over; [Server.Resume] turns it into a scope again. The error is that of [Server.Authenticate].
+func (s *Server) Hold(ctx context.Context, p auth.Practice, bearer string) ([]byte, error) {
+	t, err := s.live(ctx, p, bearer)
+	if err != nil {
+		return nil, err
+	}
+	h := digest(bearer)
+	return json.Marshal(held{t.grant.id, t.Scopes, hex.EncodeToString(h[:8])})
+}
+
+// Resume makes the scope of work that goes on: never more than the token allowed, and only as long as its grant, its client and its
+// person stand. Otherwise the error is an Issue of code "login".
+func (s *Server) Resume(ctx context.Context, p auth.Practice, kept []byte) (auth.App, error) {
+	var h held
+	if err := json.Unmarshal(kept, &h); err != nil {
+		return auth.App{}, unauthorized().Because(err)
+	}
+	var g grant
+	if err := s.db.View(ctx, work(p.ID), func(tx *db.Tx) (err error) {
+		g, err = loadGrant(ctx, tx, h.Grant)
+		return err
+	}); err != nil {
+		return auth.App{}, unauthorized().Because(err)
+	}
+	if g.ended != "" || g.expires <= s.clock.Now().UnixMicro() {
+		return auth.App{}, unauthorized()
+	}
+	c, ok, err := s.stands(ctx, p, &g)
+	if err != nil {
+		return auth.App{}, err
+	}
+	if !ok {
+		return auth.App{}, unauthorized()
+	}
+	scopes, _ := ParseScopes(h.Scopes)
+	return s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, TokenID: h.Token, User: g.user, Patient: g.Granter,
+		Access: accessOf(scopes, g.Patient, g.FHIRUser)})
+}
