@@ -10,10 +10,6 @@ import (
 	"yarrow.health/internal/standards/fhir"
 )
 
-// PatientOf is whose record a resource belongs to, "Patient/x", or "": the first of them when there are several, the subject before
-// those who took part.
-func PatientOf(r *fhirstore.Resource) string { return patientOf(r) }
-
 // patientOf is whose record a resource belongs to, "Patient/x", or "". It looks at the elements that put the type into the patient
 // compartment, without parsing the rest when the resource is not parsed yet.
 func patientOf(r *fhirstore.Resource) string {
