@@ -84,6 +84,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(operations.Operations()...)
 	h.exports = h.newExports(h.asker)
 	h.api.Register(h.exports.Operations()...)
+	h.api.Register(operations.Match(h.patients))
 	return h
 }
 

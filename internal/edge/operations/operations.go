@@ -54,6 +54,16 @@ func Operations() []fhirapi.Operation {
 			Params: []fhirapi.Param{{Name: "meta", Type: "Meta", Min: 1, Max: 1, Doc: "Profiles, tags and security labels to take away."},
 				{Name: "reason", Type: "string", Max: 1, Doc: "Why a sensitivity label is taken away, in 5 to 200 characters without naming the patient."}},
 			Doc: "Takes profiles, tags and security labels away from a resource. Sensitivity labels need the right to remove them and a reason."},
+		{Name: "$diff", Levels: fhirapi.Instance, Run: diffVersions, URL: "https://yarrow.health/fhir/OperationDefinition/diff",
+			Params: []fhirapi.Param{{Name: "fromVersion", Type: "integer", Max: 1, Doc: "The older version; the one before the newer unless it says otherwise."},
+				{Name: "toVersion", Type: "integer", Max: 1, Doc: "The newer version; the current one unless it says otherwise."},
+				{Name: "includeMeta", Type: "boolean", Max: 1, Doc: "Changes of meta.versionId and meta.lastUpdated too."}},
+			Doc: "What changed between two versions of a resource, as a FHIRPath Patch that makes the newer of the older."},
+		{Name: "$diff", Levels: fhirapi.System, Run: diffResources, URL: "https://yarrow.health/fhir/OperationDefinition/diff",
+			Params: []fhirapi.Param{{Name: "from", Type: "Reference", Min: 1, Max: 1, Doc: "Type/id, or Type/id/_history/version."},
+				{Name: "to", Type: "Reference", Min: 1, Max: 1, Doc: "Another resource of the type, in the same form."},
+				{Name: "includeMeta", Type: "boolean", Max: 1, Doc: "Changes of meta.versionId and meta.lastUpdated too."}},
+			Doc: "What differs between two resources of a type, as a FHIRPath Patch that makes the second of the first."},
 	}
 }
 

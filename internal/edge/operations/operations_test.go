@@ -14,6 +14,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -136,6 +137,7 @@ func each(t *testing.T, fn func(t *testing.T, r room)) {
 				return nil, fhir.Problem("login", "You are not signed in.", "Send an access token.")
 			}})}
 		r.api.Register(Operations()...)
+		r.api.Register(Match(patient.NewDirectory(d.DB, store)))
 		fn(t, r)
 	})
 }
@@ -365,6 +367,86 @@ func TestMeta(t *testing.T) {
 		}
 		if code, _ := r.ask("clinician", "GET", "Observation/o1/$meta-add", ""); code != 405 {
 			t.Errorf("a GET that changes something: %d", code)
+		}
+	})
+}
+
+func TestMatch(t *testing.T) {
+	const who = `"name":[{"family":"Okafor","given":["Maria"]}],"birthDate":"1968-03-14","gender":"female"`
+	ask := func(inner, more string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"resource","resource":{"resourceType":"Patient",` + inner + `}}` + more + `]}`
+	}
+	const reach = `,"telecom":[{"system":"phone","value":"555 010 2030"}]`
+	each(t, func(t *testing.T, r room) {
+		r.put(`{"resourceType":"Patient","id":"maria",`+who+reach+`,"identifier":[{"system":"urn:m","value":"77"}]}`,
+			`{"resourceType":"Patient","id":"mario","name":[{"family":"Okafor","given":["Mario"]}],"birthDate":"1968-03-14","gender":"male"}`,
+			`{"resourceType":"Patient","id":"hidden",`+restricted+who+reach+`}`,
+			`{"resourceType":"Patient","id":"other","name":[{"family":"Lindqvist","given":["Per"]}],"birthDate":"1990-01-01"}`)
+		for _, c := range []struct {
+			as, body   string
+			status     int
+			has, lacks string
+		}{
+			{"clinician", ask(who+reach, ""), 200, `"valueCode":"certain"|same date of birth|"maria"|"hidden"`, "other"},
+			{"plain", ask(who+reach, ""), 200, `"valueCode":"certain"|"maria"`, `"hidden"`},
+			{"plain", ask(who+reach, `,{"name":"onlyCertainMatches","valueBoolean":true}`), 200, `"total":1`, `"mario"`},
+			{"clinician", ask(who+reach, `,{"name":"onlyCertainMatches","valueBoolean":true}`), 200, `"total":0|multiple-matches`, `"maria"`},
+			{"plain", ask(who, ""), 200, `"probable"`, `"certain"`},
+			{"plain", ask(`"identifier":[{"system":"urn:m","value":"77"}]`, ""), 200, `"maria"|same identifier`, `"mario"`},
+			{"plain", ask(`"name":[{"family":"Nobody","given":["Here"]}]`, ""), 200, `"total":0`, `"entry"`},
+			{"plain", ask(who, `,{"name":"count","valueInteger":1}`), 200, `"total":1`, `"mario"`},
+			{"plain", `{"resourceType":"Patient",` + who + `}`, 200, `"maria"`, ""},
+			{"plain", ask(`"nome":1`, ""), 400, "nome", ""},
+			{"plain", `{"resourceType":"Parameters"}`, 400, "resource", ""},
+			{"ann", ask(who, ""), 403, "forbidden", "Okafor"},
+		} {
+			code, body := r.ask(c.as, "POST", "Patient/$match", c.body)
+			ok := code == c.status && (c.lacks == "" || !strings.Contains(body, c.lacks))
+			for has := range strings.SplitSeq(c.has, "|") {
+				ok = ok && strings.Contains(body, has)
+			}
+			if !ok || valid(body) != nil {
+				t.Errorf("%s %s: %d, want %d with %s without %s (%v)\n%.1500s", c.as, c.body, code, c.status, c.has, c.lacks, valid(body), body)
+			}
+		}
+		r.ask("plain", "POST", "Patient/$match", ask(who+reach, `,{"name":"onlyCertainMatches","valueBoolean":true}`))
+		if e := r.last(); e.Patient != "Patient/maria" || e.Action != audit.ActionSearch || e.Detail != "$match" {
+			t.Errorf("audit: %+v", e)
+		}
+	})
+}
+
+func TestDiff(t *testing.T) {
+	each(t, func(t *testing.T, r room) {
+		r.fill()
+		r.put(observation("o1", "ann", `{"system":"s","code":"z"}`, "2026-01-10", `"encounter":{"reference":"Encounter/visit"},`))
+		r.put(observation("o5", "ann", `{"system":"s","code":"z"}`, "2026-01-11", restricted), observation("o5", "ann", `{"system":"s","code":"y"}`, "2026-01-11", ``))
+		for _, c := range []struct {
+			as, path   string
+			status     int
+			has, lacks string
+		}{
+			{"clinician", "Observation/o1/$diff", 200, `{"name":"path","valueString":"Observation.code.coding[0].code"},{"name":"value","valueCode":"z"}`, "lastUpdated"},
+			{"clinician", "Observation/o1/$diff?fromVersion=2&toVersion=1", 200, `"valueCode":"a"`, `"valueCode":"z"`},
+			{"clinician", "Observation/o1/$diff?includeMeta=true", 200, "Observation.meta.versionId", ""},
+			{"clinician", "$diff?from=Observation/o1/_history/1&to=Observation/o2", 200, "Observation.id", ""},
+			{"clinician", "$diff?from=Observation/o1&to=Patient/ann", 400, "different types", ""},
+			{"clinician", "$diff?from=Observation/o1&to=nonsense", 400, "Type/id", ""},
+			{"clinician", "Observation/o2/$diff", 422, "before the first", ""},
+			{"clinician", "Observation/o1/$diff?fromVersion=9", 404, "no such", ""},
+			{"clinician", "Observation/o1/$diff?fromVersion=x", 400, "fromVersion", ""},
+			{"plain", "Observation/o5/$diff", 404, "no such", "coding"},
+			{"ann", "Observation/p1/$diff", 404, "no such", "coding"},
+			{"ann", "$diff?from=Observation/o1&to=Observation/p1", 404, "no such", "coding"},
+		} {
+			code, body := r.ask(c.as, "GET", c.path, "")
+			if code != c.status || !strings.Contains(body, c.has) || c.lacks != "" && strings.Contains(body, c.lacks) || valid(body) != nil {
+				t.Errorf("%s %s: %d, want %d with %s without %s\n%.800s", c.as, c.path, code, c.status, c.has, c.lacks, body)
+			}
+		}
+		r.ask("clinician", "GET", "$diff?from=Observation/o1/_history/1&to=Observation/o2", "")
+		if e := r.last(); e.Type != "Observation" || e.Patient != "Patient/ann" {
+			t.Errorf("audit: %+v", e)
 		}
 	})
 }
