@@ -36,6 +36,7 @@ type commands struct {
 	Client   clients   `cmd:"" help:"Register, list, approve and stop programs that use a practice's data."`
 	Token    token     `cmd:"" help:"Print an access token for scripts, for a limited time."`
 	Import   imports   `cmd:"" help:"Take in data from other systems."`
+	Export   export    `cmd:"" help:"Write a practice's records, or one patient's, to an NDJSON file."`
 	Backup   backups   `cmd:"" help:"Write and verify encrypted backups."`
 	Restore  restore   `cmd:"" help:"Restore a backup into an empty installation, or one practice that holds nothing."`
 	Keys     keyring   `cmd:"" help:"Export, import and recover the keys that the data is sealed with."`

@@ -486,3 +486,21 @@ func TestEndsOfExports(t *testing.T) {
 		k.must(202, "other", "GET", "$export", "")
 	})
 }
+
+func TestDump(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		k := newStation(t, d)
+		k.fill()
+		k.must(204, "system", "DELETE", "Observation/o-bob", "")
+		for patient, want := range map[string]int{"": 11, "ann": 4} {
+			var out bytes.Buffer
+			n, err := Dump(context.Background(), d.DB, k.store, k.audit, auth.SystemScope(1, "export"), patient, &out, nil)
+			if err != nil || int(n) != want || strings.Count(out.String(), "\n") != want || patient != "" && strings.Contains(out.String(), "Canarycid") {
+				t.Errorf("%q: %d %v\n%s", patient, n, err, &out)
+			}
+		}
+		if _, err := Dump(context.Background(), d.DB, k.store, k.audit, auth.SystemScope(1, "export"), "none", io.Discard, nil); err == nil {
+			t.Error("a patient who is not there was exported")
+		}
+	})
+}
