@@ -68,6 +68,9 @@ type API struct {
 
 	restOnce  sync.Once
 	restBytes []byte
+
+	openapiOnce  sync.Once
+	openapiBytes []byte
 }
 
 // New returns the interface with the operations of this package.
@@ -135,6 +138,10 @@ func (x *exchange) serve() {
 	}
 	x.practice, x.base = p, x.api.base(x.r, p)
 	if x.cors() {
+		return
+	}
+	if rest == "openapi.json" {
+		x.openapi()
 		return
 	}
 	if x.query, err = queryOf(x.r.URL.RawQuery); err != nil {

@@ -18,7 +18,7 @@ func (x *exchange) cors() (answered bool) {
 	if origin == "" || sameOrigin(x.r, origin) {
 		return false
 	}
-	open := strings.HasSuffix(strings.TrimSuffix(x.r.URL.Path, "/"), "/fhir/metadata")
+	open := strings.HasSuffix(strings.TrimSuffix(x.r.URL.Path, "/"), "/fhir/metadata") || strings.HasSuffix(x.r.URL.Path, "/fhir/openapi.json")
 	if !open && (x.api.o.AllowOrigin == nil || !x.api.o.AllowOrigin(x.r.Context(), x.practice, origin)) {
 		return false // without the headers the browser refuses, and a token sent anyway proves itself
 	}
