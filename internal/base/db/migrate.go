@@ -73,7 +73,7 @@ func (m migrations) of(id PracticeID) migrationSet {
 // template database under this name.
 func SchemaHash(files fs.FS) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, policyName, policyExpr, practiceSchema, systemSchema, practiceStoreTable)
+	fmt.Fprintln(h, policyName, policyExpr, tending, practiceSchema, systemSchema, practiceStoreTable)
 	for _, id := range []PracticeID{System, 1} {
 		set := migrationsIn(files).of(id)
 		names, err := fs.Glob(set.files, "*.sql")

@@ -68,6 +68,10 @@ func newPool(url, schema string) (*pgPool, error) {
 		"application_name": "yarrow",
 		"timezone":         "UTC",
 		"jit":              "off",
+		// A plan made for the values at hand asks the statistics about this practice. They do not know one that just came, or
+		// just took its records in; PostgreSQL then expects no rows, takes any index, and reads the practice for every row it
+		// looks up. A plan made for any practice expects the average one.
+		"plan_cache_mode": "force_generic_plan",
 	} {
 		c.RuntimeParams[k] = v
 	}
