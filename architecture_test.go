@@ -34,6 +34,7 @@ var shelves = []string{
 	"internal/standards/fhirsearch",
 	"internal/standards/profile",
 	"internal/standards/terminology",
+	"internal/standards/synthetic",
 
 	"internal/base/clock",
 	"internal/base/keys",

@@ -27,6 +27,7 @@ type importFHIR struct {
 	place
 	Practice    string   `required:"" help:"The practice's slug." placeholder:"SLUG"`
 	JSON        bool     `name:"json" help:"Print the report as JSON."`
+	Synthetic   bool     `help:"Declare that the files hold invented people. A practice without an agreement then takes their identifiers; real-looking telephone numbers, mail addresses and social security numbers stay refused."`
 	MaxResource int      `help:"Largest resource, in MB; at most 31." default:"20" placeholder:"MB"`
 	MaxFile     int      `help:"Largest file, in MB unpacked." default:"1024" placeholder:"MB"`
 	Files       []string `arg:"" name:"file" help:"Files, and folders with .json and .ndjson files, each plain or .gz."`
@@ -51,7 +52,7 @@ func (c *importFHIR) Run(ctx context.Context, out *output) error {
 	}
 	g.store.MaxResource = c.MaxResource << 20
 	meter := newMeter(out)
-	im := fhirstore.Importer{Store: g.store, Scope: auth.SystemScope(p.ID, "import"), MaxFile: int64(c.MaxFile) << 20,
+	im := fhirstore.Importer{Store: g.store, Scope: auth.SystemScope(p.ID, "import"), Synthetic: c.Synthetic, MaxFile: int64(c.MaxFile) << 20,
 		Progress: func(now fhirstore.Progress) {
 			meter.show(func(d time.Duration) string {
 				return fmt.Sprintf("%s resources, %s/s, file %d of %d", grouped(now.Resources), grouped(rate(now.Resources, d)), now.FilesDone, now.Files)

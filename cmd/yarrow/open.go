@@ -130,8 +130,10 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	return g, nil
 }
 
-// rule has the sensitivity labels and the consents of a practice decide what a store shows, and its guides what it takes.
+// rule has the sensitivity labels and the consents of a practice decide what a store shows, and its guides and its agreement what it
+// takes.
 func (g *ground) rule(s *fhirstore.Store) {
+	s.HoldsReal = g.auth.HoldsReal
 	s.Labels, s.Rules, s.Judge, s.Terms = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker, g.terms.Terms
 }
 

@@ -26,6 +26,9 @@ func (h *house) tend(ctx context.Context) error {
 		for _, p := range h.audit.Unsealed() {
 			h.seal(ctx, p)
 		}
+		if _, err := h.auth.Practices(ctx); err != nil && ctx.Err() == nil { // HoldsReal goes by what was read last
+			h.log.Warn("the list of practices cannot be read", "error", err)
+		}
 		if len(round) == 0 {
 			all, err := h.db.Practices(ctx)
 			if err != nil && ctx.Err() == nil {

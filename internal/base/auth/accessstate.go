@@ -45,10 +45,14 @@ func (s AccessState) apply(a *Access) *Access {
 // ChangeAccessState changes the state of sys's practice. change must have no other effect. It takes effect on every
 // node within a second.
 func (a *Auth) ChangeAccessState(ctx context.Context, sys System, change func(*AccessState)) error {
-	e := audit.Event{Action: audit.ActionPrivilege, Type: "Practice", Detail: "access state changed"}
-	defer a.forgetPractice(sys.Practice())
-	return a.change(ctx, sys, e, func(tx *db.Tx) error {
-		s, err := accessState(ctx, tx, sys.Practice())
+	return a.changeAccessState(ctx, sys, "access state changed", change)
+}
+
+func (a *Auth) changeAccessState(ctx context.Context, by db.Scope, why string, change func(*AccessState)) error {
+	e := audit.Event{Action: audit.ActionPrivilege, Type: "Practice", Detail: why}
+	defer a.forgetPractice(by.Practice())
+	return a.change(ctx, by, e, func(tx *db.Tx) error {
+		s, err := accessState(ctx, tx, by.Practice())
 		if err != nil {
 			return err
 		}
@@ -60,6 +64,6 @@ func (a *Auth) ChangeAccessState(ctx context.Context, sys System, change func(*A
 		}
 		slices.Sort(s.Modules)
 		s.Modules = slices.Compact(s.Modules)
-		return writeAccessState(ctx, tx, sys.Practice(), s)
+		return writeAccessState(ctx, tx, by.Practice(), s)
 	})
 }

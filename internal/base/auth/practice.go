@@ -92,7 +92,15 @@ func (a *Auth) AdoptPractice(ctx context.Context, id db.PracticeID, slug, name s
 	by := SystemScope(id, "adopt practice")
 	e := audit.Event{Action: audit.ActionAdmin, Type: "Practice", ID: slug, Detail: "practice adopted after a restore"}
 	defer a.known.forget()
-	return a.change(ctx, by, e, func(tx *db.Tx) error { return adoptPractice(ctx, tx, id, slug, strings.TrimSpace(name)) })
+	if err := a.change(ctx, by, e, func(tx *db.Tx) error { return adoptPractice(ctx, tx, id, slug, strings.TrimSpace(name)) }); err != nil {
+		return err
+	}
+	// What the practice holds came with its agreement.
+	signed, err := a.Agreements(ctx, by)
+	if err != nil || len(signed) == 0 {
+		return err
+	}
+	return a.ChangeAccessState(ctx, by, func(s *AccessState) { s.BAA = signed[0].Signed })
 }
 
 func checkPractice(slug, name string) error {
@@ -207,6 +215,18 @@ func (c *practiceCache) get(a *Auth, load func() ([]Practice, error)) ([]Practic
 		c.list, c.read, c.ok = list, now, true
 	}
 	return list, err
+}
+
+// agreed says whether the last list that was read has a practice with an agreement. It never waits for the database.
+func (c *practiceCache) agreed(p db.PracticeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.list {
+		if c.list[i].ID == p {
+			return !c.list[i].Access.BAA.IsZero()
+		}
+	}
+	return false
 }
 
 func (c *practiceCache) forget() {

@@ -9,6 +9,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/synthetic"
 )
 
 // ApplyOptions say how a bundle is taken.
@@ -31,6 +32,10 @@ type ApplyOptions struct {
 	Within func(ctx context.Context, tx *db.Tx, entries []EntryResult) error
 	// MustExist refuses to delete what never was there as what may not be seen.
 	MustExist bool
+
+	// Synthetic declares everything in the bundle to be invented, which excuses identifiers that look real (see
+	// Store.HoldsReal), and nothing else.
+	Synthetic bool
 
 	conditions *conditionCache
 	audit      auditMode
@@ -273,4 +278,10 @@ func (a *applier) prepareEntry(e *entry) {
 		return
 	}
 	e.p.fresh = fresh
+	if a.opt.Synthetic {
+		e.p.real = synthetic.WithoutIdentifiers(e.p.real)
+	}
+	if len(e.p.real) > 0 && !a.s.HoldsReal(a.scope.Practice()) {
+		e.issues, e.p = append(e.issues, synthetic.Issues(e.p.real)...), nil
+	}
 }

@@ -93,7 +93,11 @@ func (s *Store) UpdateWhere(ctx context.Context, tx *db.Tx, p *Prepared, conditi
 func (p *Prepared) under(s *Store, id string) (*Prepared, error) {
 	n := p.node.Clone()
 	withID(&n, id)
-	return s.prepare(&n)
+	out, err := s.prepare(&n)
+	if err == nil {
+		out.real = p.real // with what a declaration excused
+	}
+	return out, err
 }
 
 // DeleteWhere deletes what answers the condition, at most one resource.

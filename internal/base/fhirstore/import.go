@@ -25,6 +25,8 @@ type Importer struct {
 	Progress func(Progress)
 	// Workers prepare and write files side by side; 0 means one per processor.
 	Workers int
+	// Synthetic declares the files to be invented (see ApplyOptions.Synthetic).
+	Synthetic bool
 	// MaxFile bounds the unpacked bytes of one file; 0 means 1 GB.
 	MaxFile int64
 }

@@ -118,7 +118,7 @@ func (run *importRun) take(ctx context.Context, path string) error {
 	if issue != nil {
 		return fhir.Issues{*issue}
 	}
-	result, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
+	result, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, Synthetic: run.im.Synthetic, conditions: run.conditions,
 		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error {
 			return m.commit(ctx, tx, int64(len(b.entries)), !b.refused())
 		}})
@@ -273,7 +273,7 @@ func (run *importRun) resources(ctx context.Context, path string, nodes []*fhirj
 		b.entries = append(b.entries, e)
 	}
 	b.assign(true)
-	_, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, conditions: run.conditions,
+	_, err := run.im.Store.apply(ctx, run.im.Scope, b, ApplyOptions{KeepIDs: true, Loose: true, Synthetic: run.im.Synthetic, conditions: run.conditions,
 		audit: auditBatch, within: func(ctx context.Context, tx *db.Tx) error {
 			if m.holes || b.refused() {
 				return nil

@@ -9,6 +9,7 @@ import (
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirsearch"
+	"yarrow.health/internal/standards/synthetic"
 )
 
 // Prepared is a resource ready to be written: parsed, validated, its search values extracted and its body
@@ -25,6 +26,8 @@ type Prepared struct {
 	labels int64 // of meta.security as it is written
 	own    int64 // of meta.security as it came
 	sensed int64 // what the codes call for
+
+	real []synthetic.Finding // what looks like the data of a real person
 
 	practice int64 // of rows
 	rows     *indexed
@@ -72,6 +75,9 @@ func (s *Store) prepare(n *fhirjson.Node) (*Prepared, error) {
 		n.Set("id", fhirjson.NewString(p.ID))
 	} else if !validID(p.ID) {
 		return nil, fhir.Problem("value", "The id is not valid.", "Use 1 to 64 letters, digits, '-' and '.'.").At(p.Type + ".id")
+	}
+	if s.HoldsReal != nil {
+		p.real = synthetic.Find(n)
 	}
 	p.own = labelsOf(n)
 	p.labels = p.own

@@ -9,6 +9,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirsearch"
+	"yarrow.health/internal/standards/synthetic"
 )
 
 // change is one write. Exactly one of create, update and delete is meant by its kind.
@@ -264,6 +265,9 @@ func (w *writer) apply(ctx context.Context, c *change) (written, error) {
 		x := &indexed{keys: rowKeys{date: cur.date}, span: cur.span, labels: cur.labels, patient: cur.patient,
 			patientID: w.s.patientOf(w.tx, &cur.row)}
 		return w.put(c, idh, cur, x, tombstone(c.id)), nil
+	}
+	if len(c.p.real) > 0 && !w.s.HoldsReal(w.tx.Practice()) {
+		return written{}, synthetic.Issues(c.p.real)
 	}
 	p, err := w.labelled(c, cur)
 	if err != nil {
