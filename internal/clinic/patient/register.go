@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,13 +131,45 @@ func (d *Directory) Register(ctx context.Context, s auth.Staff, in Demographics,
 			return p.ID, nil
 		}
 		if !errors.Is(err, errTaken) {
-			return "", err
+			return "", atFields(err, p.Node())
 		}
 		if in.MRN != "" {
 			break
 		}
 	}
 	return "", fhir.Issues{*fhir.Problem("duplicate", "This MRN belongs to another patient.", "Leave it empty to have one assigned.").At("mrn")}
+}
+
+// atFields names the form's fields where the store refused parts of the resource that was made from them.
+func atFields(err error, n *fhirjson.Node) error {
+	var issues fhir.Issues
+	if !errors.As(err, &issues) {
+		return err
+	}
+	out := slices.Clone(issues)
+	for i := range out {
+		rest, ok := strings.CutPrefix(out[i].Path, "Patient.")
+		if !ok {
+			continue
+		}
+		part, _, _ := strings.Cut(rest, "[")
+		switch part, _, _ = strings.Cut(part, "."); part {
+		case "telecom":
+			out[i].Path = "phone"
+			var at int
+			fmt.Sscanf(rest, "telecom[%d]", &at)
+			if list := n.Get("telecom").Items(); at < len(list) && list[at].Get("system").Text() == "email" {
+				out[i].Path = "email"
+			}
+		case "identifier":
+			out[i].Path = "mrn"
+		case "name":
+			out[i].Path = "family"
+		case "address":
+			out[i].Path = "line"
+		}
+	}
+	return out
 }
 
 // Duplicates lists the patients who might be the person described, likeliest first.

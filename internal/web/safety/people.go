@@ -45,7 +45,7 @@ func (o *Safety) invitePage(w *ui.Reply, q *ui.Request) error {
 
 func (o *Safety) showInvite(w *ui.Reply, q *ui.Request, status int, i invitation) error {
 	if i.Trouble.Words == "" && i.Link == "" {
-		if t, _, ok := troubleOf(o.auth.Recent(q.Staff, auth.StepUpWithin)); ok {
+		if t, _, ok := troubleOf(q, o.auth.Recent(q.Staff, auth.StepUpWithin)); ok {
 			i.Trouble = t
 		}
 	}
@@ -66,7 +66,7 @@ func rolesIn(q *ui.Request) (out []auth.Role) {
 func (o *Safety) invite(w *ui.Reply, q *ui.Request) error {
 	i := invitation{Login: q.Form("login"), Display: q.Form("display"), Practitioner: strings.TrimPrefix(q.Form("practitioner"), "Practitioner/"), Roles: rolesIn(q)}
 	_, token, err := o.auth.InviteUser(q.Context(), q.Staff, auth.User{Login: i.Login, Display: i.Display, PractitionerID: i.Practitioner, Roles: i.Roles})
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		i.Trouble = t
 		return o.showInvite(w, q, status, i)
 	}
@@ -122,7 +122,7 @@ func (o *Safety) showPerson(w *ui.Reply, q *ui.Request, status int, p profile) e
 
 // done ends a change of a person: back to their page, or the page with what is wrong.
 func (o *Safety) done(w *ui.Reply, q *ui.Request, err error, words string) error {
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showPerson(w, q, status, profile{Trouble: t})
 	}
 	if err != nil {
@@ -178,7 +178,7 @@ func (o *Safety) reset(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	token, err := o.auth.ResetCredentials(q.Context(), q.Staff, id)
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showPerson(w, q, status, profile{Trouble: t})
 	}
 	if err != nil {

@@ -76,7 +76,7 @@ func (o *Safety) review(w *ui.Reply, q *ui.Request) error {
 		return none(q)
 	}
 	err = o.auth.ReviewOpening(q.Context(), q.Staff, id, q.Form("finding") == "justified", q.Form("note"))
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showPrivacy(w, q, status, t, id)
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func (o *Safety) openGlass(w *ui.Reply, q *ui.Request) error {
 		return nil
 	}
 	_, err := o.auth.OpenGlass(q.Context(), q.Staff, id, q.Form("reason"), q.Form("text"))
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showGlass(w, q, status, glass{Reason: q.Form("reason"), Text: q.Form("text"), Trouble: t})
 	}
 	if err != nil {

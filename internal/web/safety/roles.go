@@ -143,14 +143,14 @@ func (o *Safety) previewRoles(w *ui.Reply, q *ui.Request) error {
 
 func (o *Safety) showPreview(w *ui.Reply, q *ui.Request, status int, list []auth.RoleRule, t trouble) error {
 	effects, err := o.auth.PreviewMatrix(q.Context(), q.Staff, list)
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showRoles(w, q, status, t)
 	}
 	if err != nil {
 		return err
 	}
 	if t.Words == "" {
-		t, _, _ = troubleOf(o.auth.Recent(q.Staff, auth.StepUpWithin))
+		t, _, _ = troubleOf(q, o.auth.Recent(q.Staff, auth.StepUpWithin))
 	}
 	s, err := o.shell(q, q.T("roles.preview"), "roles")
 	if err != nil {
@@ -183,7 +183,7 @@ func (o *Safety) saveRoles(w *ui.Reply, q *ui.Request) error {
 		list = append(list, c)
 	}
 	err := o.auth.ChangeMatrix(q.Context(), q.Staff, list)
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		return o.showPreview(w, q, status, list, t)
 	}
 	if err != nil {

@@ -51,6 +51,9 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory) *Safety {
 	r.Page("/{practice}/support", auth.SupportGrant, o.supportPage)
 	r.Act("/{practice}/support", auth.SupportGrant, o.grantSupport)
 	r.Act("/{practice}/support/{grant}/end", auth.SupportGrant, o.endSupport)
+	r.Page("/{practice}/agreement", auth.PracticeAdmin, o.agreementPage)
+	r.Act("/{practice}/agreement", auth.PracticeAdmin, o.signAgreement)
+	r.Page("/{practice}/agreement/copy", auth.PracticeAdmin, o.agreementCopy)
 	r.Page("/{practice}/security", auth.PracticeAdmin, o.securityPage)
 	r.Act("/{practice}/security", auth.PracticeAdmin, o.setSecurity)
 
@@ -60,6 +63,7 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory) *Safety {
 		ui.Command{ID: "privacy", Title: "safety.privacy", Keys: "G V", Permission: auth.PrivacyReview, Group: ui.GroupSettings, Icon: "eye", Path: "/privacy", Office: "privacy"},
 		ui.Command{ID: "support", Title: "safety.support", Keys: "G H", Permission: auth.SupportGrant, Group: ui.GroupSettings, Icon: "door-open", Path: "/support", Office: "people"},
 		ui.Command{ID: "security", Title: "safety.security", Keys: "G E", Permission: auth.PracticeAdmin, Group: ui.GroupSettings, Icon: "lock", Path: "/security", Office: "people"},
+		ui.Command{ID: "agreement", Title: "agreement.title", Keys: "G Y", Permission: auth.PracticeAdmin, Group: ui.GroupSettings, Icon: "file-text", Path: "/agreement", Office: "people"},
 	)
 	return o
 }
@@ -145,7 +149,7 @@ type trouble struct {
 }
 
 // troubleOf tells an error for the person from a fault of the program.
-func troubleOf(err error) (trouble, int, bool) {
+func troubleOf(q *ui.Request, err error) (trouble, int, bool) {
 	var i *fhir.Issue
 	if !errors.As(err, &i) || fhir.HTTPStatus(i.Code) >= 500 {
 		return trouble{}, 0, false
@@ -154,5 +158,5 @@ func troubleOf(err error) (trouble, int, bool) {
 	if i.Code == "login" {
 		status = http.StatusForbidden // the session is fine; only the proof is too old
 	}
-	return trouble{i.Text + " " + i.Fix, i.Code == "login"}, status, true
+	return trouble{q.Says(i), i.Code == "login"}, status, true
 }

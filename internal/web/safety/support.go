@@ -47,7 +47,7 @@ func (o *Safety) grantSupport(w *ui.Reply, q *ui.Request) error {
 	v := support{Operator: q.Form("operator"), Reason: q.Form("reason"), Patients: q.Form("patients") == "on", Hours: q.Form("hours")}
 	hours, _ := strconv.Atoi(v.Hours)
 	_, err := o.auth.GrantSupport(q.Context(), q.Staff, v.Operator, v.Reason, v.Patients, time.Duration(hours)*time.Hour)
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		v.Trouble = t
 		return o.showSupport(w, q, status, v)
 	}
@@ -97,7 +97,7 @@ func (o *Safety) setSecurity(w *ui.Reply, q *ui.Request) error {
 	idle, _ := strconv.Atoi(v.Idle)
 	absolute, _ := strconv.Atoi(v.Absolute)
 	err := o.auth.SetSettings(q.Context(), q.Staff, auth.Settings{Idle: time.Duration(idle) * time.Minute, Absolute: time.Duration(absolute) * time.Hour, MFA: v.MFA})
-	if t, status, ok := troubleOf(err); ok {
+	if t, status, ok := troubleOf(q, err); ok {
 		v.Trouble = t
 		return o.showSecurity(w, q, status, v)
 	}
