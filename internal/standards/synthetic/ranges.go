@@ -53,7 +53,7 @@ func FictionalPhone(s string) bool {
 	return unplanned(d)
 }
 
-// unplanned says that ten digits are no number of the North American plan (NPA-NXX-XXXX), or one with 555.
+// unplanned says that ten digits are no number of the North American plan, or one with 555.
 func unplanned(d string) bool {
 	return d[:3] == "555" || d[3:6] == "555" || d[0] < '2' || d[3] < '2' || d[1:3] == "11"
 }
