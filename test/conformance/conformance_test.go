@@ -68,9 +68,9 @@ func TestRows(t *testing.T) {
 func run(t *testing.T, engine string) (out table) {
 	p := newPlace(t, engine)
 	p.records(1)
-	backend := p.register("backend", "keys", "system/*.cruds")
+	p.programs()
 	p.serve()
-	a := p.backend(backend, "system/*.rs")
+	a := p.backend(p.clients["backend"], "system/*.rs")
 	token := text(a.json()["access_token"])
 	if token == "" {
 		t.Fatalf("no token: %d %s", a.status, a.text())
@@ -79,7 +79,11 @@ func run(t *testing.T, engine string) (out table) {
 	c := newCore(p, token, patients, kit(t, "6.1.0"))
 	c.collect()
 	out = append(out, c.judge("US Core 6.1.0")...)
-	return out
+	w, err := p.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out, newSmart(p, w, c, out).judge(g10Rows(t))...)
 }
 
 // patients gives whose records are asked for: those of the examples, the harness's own and two of Synthea's.

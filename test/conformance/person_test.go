@@ -169,7 +169,7 @@ type wish struct {
 // begun is a launch up to the code.
 type begun struct {
 	wish
-	launched   string // the launch parameter that the app was opened with
+	launch     string // the launch parameter that the app was opened with
 	iss        string
 	asked      url.Values
 	back       url.Values // what came back with the browser
@@ -190,7 +190,7 @@ func (w *person) begin(l wish) (begun, error) {
 		if err != nil || got.away == "" {
 			return b, fmt.Errorf("the chart opens no program: %d %s", got.status, got.at)
 		}
-		b.launched, b.iss = u.Query().Get("launch"), u.Query().Get("iss")
+		b.launch, b.iss = u.Query().Get("launch"), u.Query().Get("iss")
 	}
 	b.verifier = b64([]byte(fmt.Sprintf("%-40d", time.Now().UnixNano())))
 	sum := sha256.Sum256([]byte(b.verifier))
@@ -199,8 +199,8 @@ func (w *person) begin(l wish) (begun, error) {
 	if l.aud != "" {
 		b.asked.Set("aud", l.aud)
 	}
-	if b.launched != "" {
-		b.asked.Set("launch", b.launched)
+	if b.launch != "" {
+		b.asked.Set("launch", b.launch)
 	}
 	at := w.p.origin + "/willow/oauth/authorize"
 	var got page
