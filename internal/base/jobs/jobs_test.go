@@ -429,3 +429,40 @@ func TestRunWorksUntilStopped(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkOfAKilledProcessIsTakenUpAtOnce is about SQLite alone: there one process has the data, and a start knows that no lease is held.
+func TestWorkOfAKilledProcessIsTakenUpAtOnce(t *testing.T) {
+	d := dbtest.SQLite(t, nil)
+	first := jobs.New(d.DB, jobs.Options{})
+	begun, end := make(chan bool), make(chan bool)
+	first.Handle("long", func(context.Context, *jobs.Job) error {
+		begun <- true
+		<-end
+		return nil
+	})
+	add(t, d, first, 1, jobs.Spec{Kind: "long"})
+	over := make(chan bool)
+	go func() {
+		_, _ = first.RunDue(context.Background())
+		close(over)
+	}()
+	<-begun // and never comes back, as far as the next process can tell
+	ctx, stop := context.WithCancel(t.Context())
+	second := jobs.New(d.DB, jobs.Options{})
+	attempts := make(chan int, 1)
+	second.Handle("long", func(_ context.Context, j *jobs.Job) error {
+		attempts <- j.Attempt
+		return nil
+	})
+	done := make(chan error)
+	go func() { done <- second.Run(ctx) }()
+	if n := <-attempts; n != 2 {
+		t.Errorf("attempt %d", n)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	close(end)
+	<-over
+}

@@ -22,6 +22,7 @@ var (
 		WHERE practice_id = $1 AND id = $2 AND attempt = $3 AND state = 1`)
 	againJob = db.SQL(`UPDATE job SET state = 0, run_at = $4, problem = $5
 		WHERE practice_id = $1 AND id = $2 AND attempt = $3 AND state = 1`)
+	freeJobs = db.SQL(`UPDATE job SET run_at = $2 WHERE practice_id = $1 AND state = 1 AND run_at > $2`)
 	nextDue  = db.SQL(`SELECT run_at FROM job WHERE practice_id = $1 AND state = 0 ORDER BY run_at LIMIT 1`)
 	nextEnd  = db.SQL(`SELECT run_at FROM job WHERE practice_id = $1 AND state = 1 ORDER BY run_at LIMIT 1`)
 	listDead = db.SQL(`SELECT id, kind, attempt, finished, problem FROM job
@@ -124,6 +125,12 @@ func claim(ctx context.Context, tx *db.Tx, limit int, until int64) ([]*Job, erro
 		out = append(out, j)
 	}
 	return out, nil
+}
+
+// free ends the leases that workers before this process held.
+func free(ctx context.Context, tx *db.Tx) error {
+	_, err := tx.Exec(ctx, freeJobs, int64(tx.Practice()), tx.NowMicro())
+	return err
 }
 
 func finishJob(ctx context.Context, tx *db.Tx, j *Job, s state, at int64, problem string) (bool, error) {

@@ -297,6 +297,12 @@ func (q *Queue) recover(ctx context.Context) error {
 		return err
 	}
 	for _, p := range practices {
+		if q.db.Engine() == db.SQLite {
+			// One process has the folder: whoever held a lease is gone, and nobody has to wait until it ends.
+			if err := q.db.Do(ctx, q.scope(p), func(tx *db.Tx) error { return free(ctx, tx) }); err != nil {
+				return err
+			}
+		}
 		if err := q.Adopt(ctx, p); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ var (
 	countBusy    = db.SQL(`SELECT COUNT(*) FROM export WHERE practice_id = $1 AND owner = $2 AND state = 0 AND expires > $3`)
 	insertPart   = db.InsertInto("export_part", "practice_id", "h", "file", "part", "body")
 	selectPart   = db.SQL(`SELECT body FROM export_part WHERE practice_id = $1 AND h = $2 AND file = $3 AND part = $4`)
+	secureDelete = db.SQLPair(`PRAGMA secure_delete = ON`, `SELECT 1`)
 	countParts   = db.SQL(`SELECT COUNT(*) FROM export_part WHERE practice_id = $1`)
 )
 
@@ -82,7 +83,15 @@ func deleteExport(ctx context.Context, tx *db.Tx, h int64) error {
 	return err
 }
 
+// deleteParts removes the files of an export: their bytes are overwritten on SQLite, and PostgreSQL frees them at its next vacuum.
 func deleteParts(ctx context.Context, tx *db.Tx, h int64) error {
+	if tx.Engine() == db.SQLite {
+		rows, err := tx.Query(ctx, secureDelete)
+		if err != nil {
+			return err
+		}
+		rows.Close()
+	}
 	_, err := tx.Exec(ctx, dropParts, int64(tx.Practice()), h)
 	return err
 }
