@@ -35,6 +35,7 @@ var shelves = []string{
 	"internal/standards/profile",
 	"internal/standards/terminology",
 	"internal/standards/synthetic",
+	"internal/standards/viewdef",
 
 	"internal/base/clock",
 	"internal/base/keys",

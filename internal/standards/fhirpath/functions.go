@@ -116,14 +116,17 @@ var functions = map[string]*function{
 	"defineVariable": {min: 1, max: 2, run: runDefineVariable},
 
 	// FHIR
-	"extension":  {min: 1, max: 1, run: runExtension},
-	"resolve":    {run: runResolve},
-	"htmlChecks": {run: runHTMLChecks},
-	"conformsTo": {min: 1, max: 1, run: runConformsTo},
-	"type":       {run: runType},
-	"now":        {run: runNow(sysDateTime)},
-	"today":      {run: runNow(sysDate)},
-	"timeOfDay":  {run: runNow(sysTime)},
+	"extension": {min: 1, max: 1, run: runExtension},
+	"resolve":   {run: runResolve},
+	// SQL on FHIR
+	"getResourceKey":  {run: runResourceKey},
+	"getReferenceKey": {typeArg: true, run: runReferenceKey},
+	"htmlChecks":      {run: runHTMLChecks},
+	"conformsTo":      {min: 1, max: 1, run: runConformsTo},
+	"type":            {run: runType},
+	"now":             {run: runNow(sysDateTime)},
+	"today":           {run: runNow(sysDate)},
+	"timeOfDay":       {run: runNow(sysTime)},
 
 	// conversion
 	"toBoolean":          {run: runConvert(toBoolean)},

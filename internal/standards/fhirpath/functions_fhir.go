@@ -236,3 +236,26 @@ func runNow(k sysKind) func(*evaluator, *call, Collection) (Collection, error) {
 		return single(timeItem(temporalOf(c.env.Now, k))), nil
 	}
 }
+
+// runResourceKey gives what rows about a resource are joined by (SQL on FHIR v2, section Functions): "Type/id".
+func runResourceKey(_ *evaluator, _ *call, in Collection) (out Collection, _ error) {
+	for _, it := range in {
+		if typ, id := it.Node.Get("resourceType").Text(), it.Node.Get("id").Text(); typ != "" && id != "" {
+			out = append(out, stringItem(typ+"/"+id))
+		}
+	}
+	return out, nil
+}
+
+// runReferenceKey gives the resource key that a Reference leads to; with a type, of references to it alone.
+func runReferenceKey(_ *evaluator, f *call, in Collection) (out Collection, _ error) {
+	for _, it := range in {
+		ref, _, _ := strings.Cut(it.Node.Get("reference").Text(), "/_history/")
+		typ := TypeOfReference(ref)
+		if typ == "" || strings.Contains(ref, "?") || f.typ.name != "" && f.typ.name != typ {
+			continue
+		}
+		out = append(out, stringItem(typ+ref[strings.LastIndexByte(ref, '/'):]))
+	}
+	return out, nil
+}

@@ -253,7 +253,7 @@ func (p *parser) call(of node, name token) (node, error) {
 		}
 		c.args = append(c.args, a)
 	}
-	if n := len(c.args); n < f.min || n > f.max || f.typeArg {
+	if n := len(c.args); n < f.min || n > f.max || f.typeArg && name.text != "getReferenceKey" {
 		want := fmt.Sprint(f.min)
 		if f.max != f.min {
 			want = fmt.Sprintf("%d to %d", f.min, f.max)
