@@ -4,18 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/codes"
+	"yarrow.health/internal/base/guides"
+	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/prove"
 	"yarrow.health/internal/standards/fhir"
 )
 
-// proofs show that a promise holds, on throw-away copies. `yarrow prove isolation` and others become a line here.
+// proofs show that a promise holds, on throw-away copies.
 type proofs struct {
 	Audit      proveAudit      `cmd:"" help:"Whatever is altered in the audit log is found, and the first bad entry is named."`
 	Erasure    proveErasure    `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
+	Isolation  proveIsolation  `cmd:"" help:"Nobody reads what is not theirs: another practice's, another patient's, or what is kept apart, by whatever way of asking."`
 	Durability proveDurability `cmd:"" help:"What was acknowledged is never lost: the server is killed again and again while clients write."`
 }
 
@@ -114,6 +122,29 @@ func (c *proveDurability) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	return c.carry(ctx, out, prove.Durability(program))
+}
+
+type proveIsolation struct{ proving }
+
+func (c *proveIsolation) Run(ctx context.Context, out *output) error {
+	return c.carry(ctx, out, prove.Isolation(standOn))
+}
+
+// standOn stands the whole program on a throw-away installation, as serve would.
+func standOn(b prove.Base) prove.Program {
+	log := slog.New(slog.DiscardHandler)
+	g := &ground{log: log, ring: b.Keys, db: b.DB, audit: b.Audit, auth: b.Auth, store: b.Store, origin: prove.Origin}
+	g.terms = codes.New(g.db, g.store, codes.Options{Log: log})
+	g.guide = guides.New(g.db, g.store, g.terms)
+	g.rule(g.store)
+	g.oauth = oauth.New(oauth.Options{DB: g.db, Auth: g.auth, Audit: g.audit, Base: g.origin, Log: log})
+	g.budget = &fhirapi.Budget{Requests: 1 << 30, Window: time.Hour}
+	h := g.build(&output{text: io.Discard, errs: io.Discard, log: log}, false, true)
+	p := prove.Program{Handler: h.handler(), OAuth: g.oauth, Operations: h.api.Operations()}
+	for _, r := range h.router.Routes() {
+		p.Screens = append(p.Screens, prove.Screen{Method: r.Method, Pattern: r.Pattern})
+	}
+	return p
 }
 
 type proveErasure struct{ proving }

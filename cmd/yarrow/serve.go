@@ -94,8 +94,8 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// run serves until ctx ends, then lets requests in hand finish. extra runs beside it.
-func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.Context) error) error {
+// handler answers every address of the program.
+func (h *house) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -114,9 +114,14 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	mux.Handle("/{practice}/fhir", h.api)
 	mux.Handle("/{practice}/fhir/", h.api)
 	mux.Handle("/", h.router)
-	var handler http.Handler = mux
+	return mux
+}
+
+// run serves until ctx ends, then lets requests in hand finish. extra runs beside it.
+func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.Context) error) error {
+	handler := h.handler()
 	if h.proxied {
-		handler = behindProxy(mux)
+		handler = behindProxy(handler)
 	}
 	srv := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second, IdleTimeout: 2 * time.Minute,

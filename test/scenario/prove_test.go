@@ -20,6 +20,7 @@ func TestProofs(t *testing.T) {
 		{"audit", "40", "receipts checked"},
 		{"erasure", "1", "strings readable before"},
 		{"durability", "2", "acknowledged"},
+		{"isolation", "1", "canaries"},
 	} {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
 			for _, control := range []bool{false, true} {

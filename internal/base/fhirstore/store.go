@@ -39,6 +39,8 @@ type Store struct {
 	bells bells
 	rows  rowNumbers
 	forms forms
+
+	unguarded string // a type the kernel is not asked about, in the control of a proof (Unguarded); "" otherwise
 }
 
 // New returns the store over d. Every write is recorded in log, in the transaction of the write.
