@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 
@@ -13,7 +14,7 @@ import (
 type held struct {
 	Grant  int64  `json:"grant"`
 	Scopes string `json:"scopes"`
-	Token  string `json:"token"` // its name in the audit
+	Token  []byte `json:"token"` // SHA-256
 }
 
 // Hold gives what work started with an access token, such as a bulk export, keeps so that it can go on after the token's minutes
@@ -24,24 +25,28 @@ func (s *Server) Hold(ctx context.Context, p auth.Practice, bearer string) ([]by
 		return nil, err
 	}
 	h := digest(bearer)
-	return json.Marshal(held{t.grant.id, t.Scopes, hex.EncodeToString(h[:8])})
+	return json.Marshal(held{t.grant.id, t.Scopes, h[:]})
 }
 
 // Resume makes the scope of work that goes on: never more than the token allowed, and only as long as its grant, its client and its
-// person stand. Otherwise the error is an Issue of code "login".
+// person stand and nobody has revoked it; that its minutes are over does not matter. Otherwise the error is an Issue of code "login".
 func (s *Server) Resume(ctx context.Context, p auth.Practice, kept []byte) (auth.App, error) {
 	var h held
-	if err := json.Unmarshal(kept, &h); err != nil {
+	if err := json.Unmarshal(kept, &h); err != nil || len(h.Token) != sha256.Size {
 		return auth.App{}, unauthorized().Because(err)
 	}
 	var g grant
+	var revoked bool
 	if err := s.db.View(ctx, work(p.ID), func(tx *db.Tx) (err error) {
+		if revoked, err = tokenRevoked(ctx, tx, h.Token); err != nil {
+			return err
+		}
 		g, err = loadGrant(ctx, tx, h.Grant)
 		return err
 	}); err != nil {
 		return auth.App{}, unauthorized().Because(err)
 	}
-	if g.ended != "" || g.expires <= s.clock.Now().UnixMicro() {
+	if revoked || g.ended != "" || g.expires <= s.clock.Now().UnixMicro() {
 		return auth.App{}, unauthorized()
 	}
 	c, ok, err := s.stands(ctx, p, &g)
@@ -52,6 +57,6 @@ func (s *Server) Resume(ctx context.Context, p auth.Practice, kept []byte) (auth
 		return auth.App{}, unauthorized()
 	}
 	scopes, _ := ParseScopes(h.Scopes)
-	return s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, TokenID: h.Token, User: g.user, Patient: g.Granter,
+	return s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, TokenID: hex.EncodeToString(h.Token[:8]), User: g.user, Patient: g.Granter,
 		Access: accessOf(scopes, g.Patient, g.FHIRUser)})
 }

@@ -31,6 +31,7 @@ type tokenBody struct {
 var (
 	insertTokenRow = db.InsertInto("oauth_token", "practice_id", "token", "kind", "grant_id", "created", "expires", "spent", "body")
 	selectToken    = db.SQL(`SELECT kind, grant_id, created, expires, spent, body FROM oauth_token WHERE practice_id = $1 AND token = $2`)
+	selectSpent    = db.SQL(`SELECT spent FROM oauth_token WHERE practice_id = $1 AND token = $2`)
 	spendToken     = db.SQL(`UPDATE oauth_token SET spent = $4 WHERE practice_id = $1 AND token = $2 AND kind = $3 AND spent = 0`)
 	sweepTokens    = db.SQL(`DELETE FROM oauth_token WHERE practice_id = $1 AND expires < $2`)
 )
@@ -78,4 +79,14 @@ func tokenAndGrant(ctx context.Context, tx *db.Tx, kind int64, text string) (t t
 	}
 	now := tx.NowMicro()
 	return t, g, err == nil && t.spent == 0 && t.expires > now && g.ended == "" && g.expires > now, err
+}
+
+// tokenRevoked says whether a token was spent; one that was swept after its time was not.
+func tokenRevoked(ctx context.Context, tx *db.Tx, hash []byte) (bool, error) {
+	var spent int64
+	err := tx.QueryRow(ctx, selectSpent, int64(tx.Practice()), hash).Scan(&spent)
+	if errors.Is(err, db.ErrNoRows) {
+		return false, nil
+	}
+	return spent != 0, err
 }

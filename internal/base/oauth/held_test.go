@@ -1,0 +1,87 @@
+package oauth
+
+import (
+	"testing"
+	"time"
+
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db/dbtest"
+)
+
+// TestWorkOutlastsItsToken wants work that goes on after the token's time, with its scopes, and ends with what it stands on.
+func TestWorkOutlastsItsToken(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		bearer := func(scope string) string {
+			f := w.assertion(w.backend)
+			f.Set("grant_type", "client_credentials")
+			f.Set("scope", scope)
+			r := w.token(f)
+			if r.status != 200 {
+				t.Fatalf("%d %v", r.status, r.body)
+			}
+			return r.str("access_token")
+		}
+		hold := func(bearer string) []byte {
+			t.Helper()
+			kept, err := w.s.Hold(t.Context(), w.alder, bearer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kept
+		}
+		goesOn := func(when string, kept []byte, want bool) auth.Access {
+			t.Helper()
+			app, err := w.s.Resume(t.Context(), w.alder, kept)
+			if (err == nil) != want || app.Valid() != want {
+				t.Errorf("%s: %v, %v", when, app.Valid(), err)
+			}
+			return auth.AccessOf(app)
+		}
+		text := bearer("system/Patient.rs")
+		kept := hold(text)
+		wide := hold(bearer("system/*.rs"))
+		d.Clock.Advance(2 * time.Hour)
+		if w.opens(w.alder, text) {
+			t.Error("the token outlasted its time")
+		}
+		a := goesOn("after the token's time", kept, true)
+		if !a.Allows("Patient", auth.CanRead) || a.Allows("Observation", auth.CanRead) || a.Allows("Patient", auth.CanUpdate) {
+			t.Errorf("work has other scopes than its token: %+v", a)
+		}
+		if a := goesOn("the wide one", wide, true); !a.Allows("Observation", auth.CanRead) {
+			t.Error("a token's scopes were narrowed by another's")
+		}
+		if app, err := w.s.Resume(t.Context(), w.elm, kept); err == nil {
+			t.Errorf("it goes on at another practice: %v", app.Valid())
+		}
+		for _, bad := range []string{"", "{}", "null", `{"grant":1}`} {
+			goesOn(bad, []byte(bad), false)
+		}
+		if _, err := w.s.Hold(t.Context(), w.alder, "yrw-at.nonsense"); err == nil {
+			t.Error("a token that opens nothing was held")
+		}
+		// Revoked by the program itself.
+		text = bearer("system/*.rs")
+		one := hold(text)
+		f := w.assertion(w.backend)
+		f.Set("token", text)
+		if r := w.send("POST", "/alder/oauth/revoke", f, nil); r.status != 200 {
+			t.Fatalf("%d %v", r.status, r.body)
+		}
+		goesOn("the token was revoked", one, false)
+		// By the practice.
+		last := hold(bearer("system/*.rs"))
+		if err := w.s.Suspend(t.Context(), w.zoe, w.backend.ID, "review"); err != nil {
+			t.Fatal(err)
+		}
+		goesOn("the program was suspended", last, false)
+		// With the person.
+		user := hold(w.connect("launch/patient openid fhirUser offline_access patient/*.rs", "pat-1").str("access_token"))
+		goesOn("for a person", user, true)
+		if err := w.auth.Disable(t.Context(), auth.SystemScope(w.alder.ID, "test"), w.ann.UserID()); err != nil {
+			t.Fatal(err)
+		}
+		goesOn("the person was disabled", user, false)
+	})
+}
