@@ -149,8 +149,11 @@ func (x *exchange) serve() {
 		return
 	}
 	t, wrong := parsePath(rest)
+	if wrong == nil {
+		x.form = x.ownForm(t)
+	}
 	if err := x.negotiate(); err != nil {
-		if x.native = errors.Is(err, errNoForm) && wrong == nil && t.isBinary(); !x.native {
+		if x.native = errors.Is(err, errNoForm) && wrong == nil && (t.isBinary() || x.form != ""); !x.native {
 			x.refuse(err)
 			return
 		}

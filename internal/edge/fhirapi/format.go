@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,23 @@ func (x *exchange) negotiate() error {
 	}
 	x.out = f
 	return nil
+}
+
+// ownForm is the form of an operation's own that a request asks for, by _format or before all else in Accept; "" for none.
+func (x *exchange) ownForm(t target) string {
+	op := x.api.operation(t)
+	if op == nil || len(op.Forms) == 0 {
+		return ""
+	}
+	if want := x.query.Get("_format"); slices.Contains(op.Forms, want) {
+		delete(x.query, "_format")
+		return want
+	}
+	first, _, _ := strings.Cut(strings.Join(x.r.Header.Values("Accept"), ","), ",")
+	if typ, _, err := mime.ParseMediaType(first); err == nil && slices.Contains(op.Forms, typ) {
+		return typ
+	}
+	return ""
 }
 
 // errNoForm says that an Accept header asks for no form of FHIR.

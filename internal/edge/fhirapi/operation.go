@@ -39,6 +39,8 @@ type Operation struct {
 	Affects bool     // it changes something: GET is refused, and an idempotency key is honoured by Call.Do
 	Open    bool     // it may be called with parameters that Params does not list
 	Params  []Param
+	// Forms are what it can answer with that is not FHIR, by the names that _format and Accept ask by: "csv", "text/csv".
+	Forms []string
 	// URL is the canonical address of its definition; "" for http://hl7.org/fhir/OperationDefinition/{type}-{name}.
 	URL string
 	Doc string // one sentence for people

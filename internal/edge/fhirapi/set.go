@@ -105,3 +105,9 @@ func (c *Call) SealPage(tx *db.Tx, values url.Values, place string) (string, err
 
 // PatientOf is whose record a resource belongs to, "Patient/x", or "".
 func PatientOf(r *fhirstore.Resource) string { return patientOf(r) }
+
+// Form is which of the operation's own Forms is asked for, "" for none.
+func (c *Call) Form() string { return c.x.form }
+
+// Nested says whether the call is an entry of a Bundle, where an answer must be a resource.
+func (c *Call) Nested() bool { return c.nested }

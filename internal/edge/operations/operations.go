@@ -28,6 +28,7 @@ func Operations() []fhirapi.Operation {
 		{Name: "_page", Type: "string", Max: 1, Doc: "The place of a page, from the link next."},
 	}
 	return []fhirapi.Operation{
+		views(),
 		{Name: "$everything", Levels: fhirapi.Instance | fhirapi.Type, Types: []string{"Patient"}, Params: whole, Run: everything,
 			Doc: "The whole record of a patient, or of all patients, page by page, with the people, places and organizations it names."},
 		{Name: "$everything", Levels: fhirapi.Instance, Types: []string{"Encounter"}, Params: whole, Run: everything,
