@@ -303,6 +303,10 @@ func (m *smart) access(s *session, typ string) verdict {
 			return wrong("a %v came back", r["resourceType"])
 		}
 	}
+	mine := newCore(m.p, s.access, nil, nil)
+	if want, got := len(m.all.everything(typ, s.patient)), len(mine.everything(typ, s.patient)); got != want {
+		return wrong("%d of %d %s come back", got, want, typ)
+	}
 	return fine
 }
 

@@ -17,7 +17,7 @@ import (
 //	1  up to the first release
 //	2  amounts in uncommon units have a row in base units
 //	3  a resource belongs to the patient it is about, whoever else takes part
-//	4  the search parameters of US Core
+//	4  the search parameters of US Core; a device belongs to its patient
 const indexForm = 4
 
 var (

@@ -55,6 +55,11 @@ var searchDefinitions = sync.OnceValue(func() searchTables {
 			t.compartments[f[1]][f[2]] = strings.Split(f[3], ",")
 		}
 	}
+	// R4 leaves devices out of the patient compartment. What is implanted in a patient is part of the record: US Core reads it with
+	// patient/ scopes, and a chart that is restricted must not show in its devices.
+	if c := t.compartments["Patient"]; c != nil && c["Device"] == nil {
+		c["Device"] = []string{"patient"}
+	}
 	for i := range usCoreParams {
 		p := &usCoreParams[i]
 		all = append(all, &p.SearchParam)
