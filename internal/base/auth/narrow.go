@@ -73,20 +73,16 @@ func (a Access) Within(b Access) Access {
 	if out.Compartment == "" {
 		out.Compartment = b.Compartment
 	}
-	if !out.All {
+	switch {
+	case out.All:
+	case a.All: // shared, as nobody changes the map of an Access: this happens on every request
+		out.Types = b.Types
+	case b.All:
+		out.Types = a.Types
+	default:
 		out.Types = map[string]Bits{}
-		from := a.Types
-		if a.All {
-			from = b.Types
-		}
-		for t, bits := range from {
-			if !a.All {
-				bits &= a.Types[t]
-			}
-			if !b.All {
-				bits &= b.Types[t]
-			}
-			if bits != 0 {
+		for t, bits := range a.Types {
+			if bits &= b.Types[t]; bits != 0 {
 				out.Types[t] = bits
 			}
 		}

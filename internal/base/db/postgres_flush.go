@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Crowded says that the transaction now holds a row that every other writer of the practice waits for. On PostgreSQL
@@ -12,7 +13,46 @@ import (
 // that writes some row of the practice; its own durable commit is the flush.
 //
 // On SQLite transactions share their commits anyway.
-func (tx *Tx) Crowded(mark *Stmt) { tx.crowded = mark }
+func (tx *Tx) Crowded(mark *Stmt) {
+	if s, ok := tx.sess.(*pgSession); ok && s.turn == nil && !tx.done && tx.err == nil {
+		s.turn = tx.db.backend.(*postgresBackend).flushes.turn(tx.Practice(), s.push)
+	}
+	tx.crowded = mark
+}
+
+// turnWait bounds how long a writer waits for its turn. The row decides who is next, in whatever process; to wait here first only
+// spares the server the crowd before it. It is longer than boundWait, so that one who has the turn and wants what another holds gives
+// up first.
+const turnWait = 100 * time.Millisecond
+
+// turn waits until no other writer of this process is at the crowded row of the practice, or for turnWait, and returns what gives
+// the turn up. wait is called when somebody else has it.
+func (f *flushes) turn(p PracticeID, wait func()) (done func()) {
+	f.mu.Lock()
+	if f.turns == nil {
+		f.turns = map[PracticeID]chan struct{}{}
+	}
+	turns := f.turns[p]
+	if turns == nil {
+		turns = make(chan struct{}, 1)
+		f.turns[p] = turns
+	}
+	f.mu.Unlock()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }
+	default:
+	}
+	wait()
+	ctx, cancel := context.WithTimeout(context.Background(), turnWait)
+	defer cancel()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
 
 // Hurried is for a transaction that wants further rows after Crowded: whoever has such a row is most likely waiting
 // for the crowded one. It bounds the wait, after which the transaction is run again; the server itself would notice the
@@ -33,6 +73,7 @@ type flushes struct {
 	mu      sync.Mutex
 	writers map[PracticeID]int       // transactions under way
 	by      map[PracticeID]*flushing // practices that are being flushed
+	turns   map[PracticeID]chan struct{}
 }
 
 type flushing struct {

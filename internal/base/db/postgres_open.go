@@ -110,6 +110,9 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		if !ended {
 			s.rollback()
 		}
+		if s.turn != nil {
+			s.turn()
+		}
 		if conn.ending == nil {
 			if e := s.pipe.Close(); err == nil {
 				err = e

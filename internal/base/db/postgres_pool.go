@@ -32,6 +32,7 @@ type pgPool struct{ *puddle.Pool[*pgConn] }
 type pgConn struct {
 	c        *pgconn.PgConn
 	prepared map[*Stmt]map[string]string // statement and argument types to name
+	raw      map[string]string           // BEGIN and the like, to name
 	named    int
 	born     time.Time
 

@@ -22,6 +22,7 @@ type pgSession struct {
 	pending []pending // sent, answers not read
 	rows    *pgCursor // answers being read
 	failed  error     // the server refuses everything but ROLLBACK
+	turn    func()    // gives up the turn at the crowded row; see Tx.Crowded
 }
 
 // pending says which answer comes next.
@@ -50,9 +51,34 @@ func (s *pgSession) begin() {
 	}
 }
 
+// rawLimit bounds the texts a connection keeps prepared: a few, and one for each practice it has served.
+const rawLimit = 64
+
+// raw sends a text of ours without parameters. The server parses it once for each connection.
 func (s *pgSession) raw(text string) {
-	s.pipe.SendQueryParams(text, nil, nil, nil, nil)
+	name, known := s.conn.raw[text]
+	if !known && len(s.conn.raw) < rawLimit && s.failed == nil {
+		name = s.prepareRaw(text)
+	}
+	if name == "" {
+		s.pipe.SendQueryParams(text, nil, nil, nil, nil)
+	} else {
+		s.pipe.SendQueryPrepared(name, nil, nil, nil)
+	}
 	s.pending = append(s.pending, pending{})
+}
+
+func (s *pgSession) prepareRaw(text string) string {
+	c := s.conn
+	c.named++
+	name := "y" + strconv.Itoa(c.named)
+	if c.raw == nil {
+		c.raw = make(map[string]string)
+	}
+	c.raw[text] = name
+	s.pipe.SendPrepare(name, text, nil)
+	s.pending = append(s.pending, pending{prepare: true, undo: func() { delete(c.raw, text) }})
+	return name
 }
 
 // send puts a statement into the pipeline, preparing it when this connection has not seen it with these types.
@@ -339,6 +365,13 @@ func (s *pgSession) commit(unflushed bool) error {
 	return err
 }
 
+// push has the server begin with what is queued; the answers are read later.
+func (s *pgSession) push() {
+	if s.failed == nil && s.rows == nil && len(s.pending) > 0 {
+		_ = s.pipe.Flush() // what fails here fails again at the next sync
+	}
+}
+
 // end ends a transaction that has read only, without waiting for the answer. It says whether it could.
 func (s *pgSession) end() bool {
 	if s.free() != nil || len(s.pending) > 0 {
@@ -347,7 +380,13 @@ func (s *pgSession) end() bool {
 	if !s.begun {
 		return false
 	}
-	s.pipe.SendQueryParams("COMMIT", nil, nil, nil, nil)
+	if name := s.conn.raw["COMMIT"]; name != "" {
+		s.pipe.SendQueryPrepared(name, nil, nil, nil)
+	} else {
+		name = s.prepareRaw("COMMIT")
+		s.pending = nil // whoever settles the connection reads all there is, and ends it when that fails
+		s.pipe.SendQueryPrepared(name, nil, nil, nil)
+	}
 	if s.pipe.Sync() != nil {
 		return false
 	}

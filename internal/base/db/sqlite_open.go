@@ -377,7 +377,13 @@ func configure(c *sqlite3.Conn, writer bool) error {
 		PRAGMA cache_size = -2000;
 		PRAGMA query_only = on;`
 	}
-	return c.Exec(text)
+	if err := c.Exec(text); err != nil {
+		return err
+	}
+	// The plan of a statement does not depend on what is bound to it: otherwise SQLite plans anew at each binding, which takes
+	// longer than most searches.
+	_, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+	return err
 }
 
 // close empties the WAL into the file and closes every connection.

@@ -10,7 +10,7 @@ import (
 )
 
 // flush hands the gathered rows to the transaction, index rows in the order of their keys, which spares
-// both engines page visits. What needs a sequence number goes last; see seqs.
+// both engines page visits. What needs a sequence number goes last; see numbers.
 func (w *writer) flush(ctx context.Context) error {
 	if len(w.versions) == 0 {
 		return nil
@@ -38,7 +38,7 @@ func (w *writer) flush(ctx context.Context) error {
 	}
 	slices.SortFunc(w.events, func(a, b audit.Event) int { return cmp.Compare(a.Patient, b.Patient) })
 	w.s.log.Record(w.tx, w.events...)
-	seq, err := seqs(ctx, w.tx, int64(len(w.versions)))
+	seq, err := w.s.rows.numbers(ctx, w.tx, int64(len(w.versions)))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,9 @@ var (
 		ON CONFLICT (practice_id) DO UPDATE SET rid = fhir_counter.rid + excluded.rid RETURNING rid`)
 	takeSeqs = db.SQL(`UPDATE fhir_counter SET seq = CASE WHEN seq < $3 THEN $3 ELSE seq END + $2
 		WHERE practice_id = $1 RETURNING seq`)
+	// claimSeqs takes the numbers up to $3 when none above $2 is taken, and otherwise divides by zero, after which the transaction
+	// is run again: what follows can be sent along without waiting for an answer.
+	claimSeqs = db.SQL(`UPDATE fhir_counter SET seq = CASE WHEN seq <= $2 THEN $3 ELSE 1 / (seq - seq) END WHERE practice_id = $1`)
 	// Slots below zero lock nothing; see db.Tx.Crowded.
 	markCommit = db.SQL(`INSERT INTO fhir_lock (practice_id, slot) VALUES ($1, $2)
 		ON CONFLICT (practice_id, slot) DO UPDATE SET slot = excluded.slot`)
@@ -25,7 +28,8 @@ const rowBlock = 512
 type rowNumbers struct {
 	mu   sync.Mutex
 	by   map[db.PracticeID]*rowRange
-	open map[*db.Tx]bool // transactions that have reserved a block: from then on they take what they need
+	seqs map[db.PracticeID]int64 // the highest sequence number this process has seen or claimed
+	open map[*db.Tx]bool         // transactions that have reserved a block: from then on they take what they need
 }
 
 // maxOpen bounds open, since a transaction that fails stays there. To be forgotten costs a block.
@@ -48,6 +52,7 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*d
 		block = n
 	}
 	r.mu.Unlock()
+	tx.Crowded(markCommit)
 	var last int64
 	if err := tx.QueryRow(ctx, takeRows, int64(p), block).Scan(&last); err != nil {
 		return 0, err
@@ -78,12 +83,40 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*d
 	return first, nil
 }
 
-// seqs returns n consecutive sequence numbers. The counter row is locked from here to the commit, so that
+// numbers returns n consecutive sequence numbers. The counter row is locked from there to the commit, so that
 // the writers of a practice commit in the order of their numbers and a listener misses nothing; on
-// PostgreSQL everything that needs no number is sent before.
-func seqs(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
-	var last int64
+// PostgreSQL everything that needs no number is sent before, and the numbers are claimed together with what bears
+// them when this process knows which are free: it usually is the only one that writes.
+func (r *rowNumbers) numbers(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
 	tx.Crowded(markCommit)
+	p := tx.Practice()
+	if tx.Engine() == db.PostgreSQL && n > 0 && !tx.Again() {
+		r.mu.Lock()
+		known := r.seqs[p]
+		base := max(known, tx.NowMicro())
+		if known > 0 {
+			r.seqs[p] = base + n
+		}
+		r.mu.Unlock()
+		if known > 0 {
+			tx.Queue(claimSeqs, int64(p), base, base+n)
+			return base + 1, nil
+		}
+	}
+	last, err := seqs(ctx, tx, n)
+	if err == nil && n > 0 {
+		r.mu.Lock()
+		if r.seqs == nil {
+			r.seqs = map[db.PracticeID]int64{}
+		}
+		r.seqs[p] = max(r.seqs[p], last)
+		r.mu.Unlock()
+	}
+	return last - n + 1, err
+}
+
+// seqs takes n sequence numbers, which locks the counter row, and returns the last of them.
+func seqs(ctx context.Context, tx *db.Tx, n int64) (last int64, err error) {
 	err = tx.QueryRow(ctx, takeSeqs, int64(tx.Practice()), n, tx.NowMicro()).Scan(&last)
 	if errors.Is(err, db.ErrNoRows) {
 		// The practice's first writes only change what is not there.
@@ -92,5 +125,5 @@ func seqs(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
 			err = tx.QueryRow(ctx, takeSeqs, int64(tx.Practice()), n, tx.NowMicro()).Scan(&last)
 		}
 	}
-	return last - n + 1, err
+	return last, err
 }

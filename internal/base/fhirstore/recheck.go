@@ -37,7 +37,8 @@ func newCheck(p *plan, cl *fhirsearch.Clause) check {
 		c.byDate = p.date != "" && cl.Param == p.date
 		return c
 	}
-	if c.element = elementOf(p.typ, cl.Param); c.element == "" {
+	var only string
+	if c.element, only = elementOf(p.typ, cl.Param); c.element == "" {
 		return c
 	}
 	for i := range cl.Values {
@@ -50,7 +51,7 @@ func newCheck(p *plan, cl *fhirsearch.Clause) check {
 			if typ == "" {
 				typ = cl.OnlyType
 			}
-			if typ != "" && v.RefID != "" && (cl.OnlyType == "" || cl.OnlyType == typ) {
+			if typ != "" && v.RefID != "" && (cl.OnlyType == "" || cl.OnlyType == typ) && (only == "" || only == typ) {
 				c.proofs = append(c.proofs, []byte(`"reference":"`+typ+`/`+v.RefID+`"`))
 			}
 		}
@@ -74,8 +75,12 @@ func (c *check) token(v *fhirsearch.ValueTerm) {
 	c.whole = append(c.whole, []byte(`"`+v.Code+`"`), []byte(v.Code))
 }
 
-// elementOf returns the element that a parameter's expression names, if it is nothing but Type.element.
-func elementOf(typ, param string) (element string) {
+// elementOf returns the element that a parameter's expression names, if it is nothing but Type.element, or a reference narrowed to
+// one type: Type.element.where(resolve() is Only).
+func elementOf(typ, param string) (element, only string) {
+	odd := func(s string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
+	}
 	for _, sp := range fhir.SearchParams(typ) {
 		if sp.Code != param {
 			continue
@@ -85,13 +90,17 @@ func elementOf(typ, param string) (element string) {
 			if !ok {
 				continue
 			}
-			if element != "" || strings.ContainsFunc(path, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }) {
-				return ""
+			path, one, narrowed := strings.Cut(path, ".where(resolve() is ")
+			if narrowed {
+				one = strings.TrimSuffix(one, ")")
 			}
-			element = path
+			if element != "" || odd(path) || odd(one) {
+				return "", ""
+			}
+			element, only = path, one
 		}
 	}
-	return element
+	return element, only
 }
 
 // plainText says that a text stands in JSON as it is.

@@ -183,7 +183,7 @@ func (w *writer) load(ctx context.Context, changes []change) error {
 	w.current = map[int64]*stored{}
 	if w.tx.Again() {
 		// Where two writers held each other up, the second time one waits before it holds anything.
-		if _, err := seqs(ctx, w.tx, 0); err != nil {
+		if _, err := w.s.rows.numbers(ctx, w.tx, 0); err != nil {
 			return err
 		}
 	}
