@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
-	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,48 +21,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/web/webtest"
 )
 
-// program is the yarrow binary, built once.
-var program = sync.OnceValues(func() (string, error) {
-	// What the binary is made of is looked at, so that this test is not taken for unchanged.
-	for _, dir := range []string{"../../cmd", "../../internal"} {
-		if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && !strings.HasSuffix(path, "_test.go") {
-				_, err = os.Stat(path)
-			}
-			return err
-		}); err != nil {
-			return "", err
-		}
-	}
-	dir, err := os.MkdirTemp("", "yarrow-conformance-")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "yarrow")
-	if out, err := exec.Command("go", "build", "-o", bin, "yarrow.health/cmd/yarrow").CombinedOutput(); err != nil {
-		return "", &exec.Error{Name: "go build", Err: errorText(out)}
-	}
-	return bin, nil
-})
-
-type errorText []byte
-
-func (e errorText) Error() string { return string(e) }
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if bin, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(bin))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { webtest.Main(m) }
 
 // place is one installation with the practice willow, and what the harness knows of it.
 type place struct {
@@ -116,7 +81,7 @@ func plainEnv() []string {
 // run runs a command that must succeed; an import may have refused entries.
 func (p *place) run(args ...string) string {
 	p.t.Helper()
-	bin, err := program()
+	bin, err := webtest.Program()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -208,7 +173,7 @@ func (p *place) serve() {
 	p.base = p.origin + "/willow/fhir"
 	p.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.pool}, ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	bin, _ := program()
+	bin, _ := webtest.Program()
 	cmd := exec.Command(bin, append([]string{"serve", "--url", p.origin, "--listen", at, "--cert", filepath.Join(p.dir, "cert.pem"),
 		"--key", filepath.Join(p.dir, "key.pem")}, p.args...)...)
 	cmd.Env = plainEnv()

@@ -35,11 +35,11 @@ func TestMainJob(t *testing.T) {
 	v := visit(t, y.Demo.URL, desktop)
 	v.open("/demo/schedule")
 	v.says("Who are you today?")
-	v.accessible("sign-in")
+	v.Accessible("sign-in")
 	v.shot("1-sign-in")
 	v.signInAs("Osei")
 	v.see(".day")
-	v.accessible("schedule")
+	v.Accessible("schedule")
 	v.shot("2-schedule")
 
 	path := v.todaysPatient()
@@ -47,7 +47,7 @@ func TestMainJob(t *testing.T) {
 	v.see(".story")
 	var title string
 	v.do("title", chromedp.Title(&title))
-	v.accessible("chart")
+	v.Accessible("chart")
 	v.shot("3-chart")
 
 	// Vital signs.
@@ -55,7 +55,7 @@ func TestMainJob(t *testing.T) {
 	for name, value := range map[string]string{"systolic": "128", "diastolic": "76", "hr": "68"} {
 		v.fill("#f-"+name, value)
 	}
-	v.accessible("vitals dialog")
+	v.Accessible("vitals dialog")
 	v.shot("4-vitals")
 	v.click("#dlg [data-commit]")
 	v.says("128/76")
@@ -66,7 +66,7 @@ func TestMainJob(t *testing.T) {
 	v.do("write", chromedp.SendKeys("note-editor textarea", "Feels well since the last visit; walks daily.", chromedp.ByQuery))
 	v.do("a pause for the autosave", chromedp.Sleep(2500*time.Millisecond))
 	v.until("saved", `/\d\d:\d\d/.test(document.querySelector('note-editor [data-state]').innerText)`)
-	v.accessible("note editor")
+	v.Accessible("note editor")
 	v.shot("5-note")
 	where := v.where()
 	y.restart()
@@ -88,7 +88,7 @@ func TestMainJob(t *testing.T) {
 	y.restart()
 	v.open(signed)
 	v.says("walks daily")
-	v.accessible("signed note")
+	v.Accessible("signed note")
 }
 
 // Everything of the main job is reachable without a mouse.
@@ -106,7 +106,7 @@ func TestKeyboardOnly(t *testing.T) {
 	v.see("#pal[open]")
 	v.do("type a name", chromedp.SendKeys("#palq", family[:min(len(family), 5)], chromedp.ByQuery))
 	v.until("found", `[...document.querySelectorAll('#pallist [role=option]')].some(o => o.id.startsWith('p-'))`)
-	v.accessible("palette")
+	v.Accessible("palette")
 	v.shot("palette")
 	v.press(kb.Enter)
 	v.see(".story")
@@ -119,7 +119,7 @@ func TestKeyboardOnly(t *testing.T) {
 	v.key("1", "summary page", `!/(vitals|notes|results)$/.test(location.pathname) && !!document.querySelector('.story')`)
 	v.key("g s", "schedule by G S", `location.pathname.endsWith('/schedule')`)
 	v.key("?", "keys by ?", `location.pathname.endsWith('/keys')`)
-	v.accessible("keys")
+	v.Accessible("keys")
 }
 
 // The screens people spend their day on, in every theme and width: clean of faults, within the page, and kept as pictures.
@@ -136,7 +136,7 @@ func TestScreensInEveryTheme(t *testing.T) {
 				{"account", "/demo/account/security"}, {"components", "/demo/components"},
 			} {
 				v.open(p.path)
-				v.accessible(p.name + " " + name)
+				v.Accessible(p.name + " " + name)
 				var over int
 				v.eval(`Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)`, &over)
 				if over > 0 {
@@ -195,6 +195,6 @@ func TestFrontDesk(t *testing.T) {
 	if len(y.Demo.Patients) > 0 {
 		v.open(fmt.Sprintf("/demo/patients/%s", y.Demo.Patients[0].ID))
 		v.says("closed to your role")
-		v.accessible("denied")
+		v.Accessible("denied")
 	}
 }

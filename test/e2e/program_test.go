@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -13,22 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// program is the built binary, made once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "yarrow-e2e-")
-	if err != nil {
-		return "", err
-	}
-	atEnd = append(atEnd, func() { os.RemoveAll(dir) })
-	bin := filepath.Join(dir, "yarrow")
-	cmd := exec.Command("go", "build", "-o", bin, "yarrow.health/cmd/yarrow")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return bin, nil
-})
+	"yarrow.health/internal/web/webtest"
+)
 
 // running is a started server that can be killed and started again on the same data.
 type running struct {
@@ -82,7 +68,7 @@ func startDemo(t *testing.T, more ...string) *running {
 
 func (r *running) start() {
 	r.t.Helper()
-	bin, err := program()
+	bin, err := webtest.Program()
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -34,12 +34,13 @@ import (
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/keys"
+	"yarrow.health/internal/web/webtest"
 )
 
 // yarrow runs a command to its end.
 func yarrow(t *testing.T, args ...string) string {
 	t.Helper()
-	bin, err := program()
+	bin, err := webtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func mainJob(t *testing.T, place []string, k keys.Options, o db.Options) {
 	addr := l.Addr().String()
 	l.Close()
 	base := "https://localhost:" + addr[strings.LastIndexByte(addr, ':')+1:]
-	bin, err := program()
+	bin, err := webtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +193,7 @@ func mainJob(t *testing.T, place []string, k keys.Options, o db.Options) {
 	v.open("/clinic/join")
 	v.fill("#f-invite", invitation)
 	v.fill("#f-password", password)
-	v.accessible("invitation")
+	v.Accessible("invitation")
 	v.do("set a password", chromedp.Submit("#f-invite", chromedp.ByQuery))
 	v.see("#f-login")
 	v.fill("#f-login", "quist")
@@ -210,7 +211,7 @@ func mainJob(t *testing.T, place []string, k keys.Options, o db.Options) {
 	v.fill("#f-code", code)
 	v.do("turn it on", chromedp.Submit("#f-code", chromedp.ByQuery))
 	v.see(".codes")
-	v.accessible("recovery codes")
+	v.Accessible("recovery codes")
 
 	family, birth, id := largest(t, input)
 	v.press("k", chromedp.KeyModifiers(2))
@@ -220,7 +221,7 @@ func mainJob(t *testing.T, place []string, k keys.Options, o db.Options) {
 	v.eval(`document.querySelector('#pallist [role=option][href$="/`+id+`"]').click()`, nil)
 	v.see(".story")
 	v.shot("chart")
-	v.accessible("largest chart")
+	v.Accessible("largest chart")
 	v.click(`a[href$="/vitals/new"]`)
 	v.fill("#f-systolic", "131")
 	v.fill("#f-diastolic", "79")

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"yarrow.health/internal/web/webtest"
 )
 
 // appPage is a whole SMART app: it reads the configuration, sends the browser to be authorized with PKCE, trades the code for a
@@ -56,7 +57,7 @@ func smartApp(t *testing.T, y *running) (address, client string) {
 		w.Write([]byte(strings.NewReplacer("CLIENT", "'"+client+"'", "SCOPE", "'launch/patient openid fhirUser offline_access patient/*.rs user/Practitioner.rs'").Replace(appPage)))
 	}))
 	t.Cleanup(app.Close)
-	bin, err := program()
+	bin, err := webtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,18 +78,16 @@ func (v *visitor) looks(name string) {
 		name string
 		screen
 	}{{"light", desktop}, {"dark", desktopDark}, {"phone", phone}, {"phone-dark", phoneDark}} {
-		v.do("another screen", emulation.SetDeviceMetricsOverride(s.width, s.height, 1, s.screen.phone),
-			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+		v.Size(s.width, s.height, s.theme)
 		v.shot(name + "-" + s.name)
-		v.accessible(name + " " + s.name)
+		v.Accessible(name + " " + s.name)
 		var wide bool
 		v.eval(`document.documentElement.scrollWidth > innerWidth + 1`, &wide)
 		if wide {
 			v.t.Errorf("%s on %s is wider than the screen", name, s.name)
 		}
 	}
-	v.do("back to the desk", emulation.SetDeviceMetricsOverride(desktop.width, desktop.height, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+	v.Size(desktop.width, desktop.height, desktop.theme)
 }
 
 // awaited waits for a promise.
@@ -112,7 +111,7 @@ func TestSMARTApp(t *testing.T) {
 	app, client := smartApp(t, y)
 	v := visit(t, y.Demo.URL, desktop)
 	host, _ := url.Parse(app)
-	v.also = []string{host.Host}
+	v.MayAsk(host.Host)
 	iss := url.QueryEscape(y.Demo.URL + "/demo/fhir")
 
 	v.open(app + "/start?iss=" + iss)

@@ -8,53 +8,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/web/webtest"
 )
 
-// program is the yarrow binary, built once for the tests of this package.
-var program = sync.OnceValues(func() (string, error) {
-	// A test that builds a program is kept from being taken for unchanged by looking at what it is built from.
-	for _, dir := range []string{"../../cmd", "../../internal"} {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && !strings.HasSuffix(path, "_test.go") {
-				_, err = os.Stat(path)
-			}
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-	}
-	dir, err := os.MkdirTemp("", "yarrow-scenario")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "yarrow")
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/yarrow").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building yarrow: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { webtest.Main(m) }
 
 // home is one installation of Yarrow, as an operator has it: where its data is, and its keys.
 type home struct {
@@ -116,7 +82,7 @@ func yarrow(t *testing.T, args ...string) said {
 
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := program()
+	path, err := webtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ./gen
+// The data is made by hand, by the command in folder gen: no package registry has the guide it is made from.
 
 //go:embed data/r4.gz
 var packedR4 []byte

@@ -23,7 +23,7 @@ const (
 )
 
 // compareGolden compares a screenshot with its golden picture, a grid of mean brightness kept as text.
-func compareGolden(t *testing.T, name string, shot []byte) {
+func compareGolden(t testing.TB, name string, shot []byte) {
 	t.Helper()
 	if !slices.Contains(goldens, name) {
 		return
@@ -66,7 +66,7 @@ func differing(a, b []byte) (n int) {
 }
 
 // cells is the mean brightness of each cell of a picture.
-func cells(t *testing.T, shot []byte) []byte {
+func cells(t testing.TB, shot []byte) []byte {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 // It owns what is taken (paths, cardinalities, types, patterns, bindings, slicing, invariants, mustSupport, and the
 // codes of bound value sets whose owners give them to all) and what is left: every text, and codes of licensed
-// systems. It is run by hand through go generate; the product never runs it.
+// systems. It is run by hand, since no package registry has the guide; the product never runs it.
 //
 //	go run ./internal/standards/profile/gen -r4 DIR -uscore PACKAGE.tgz
 //

@@ -1,0 +1,191 @@
+package webtest
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Window is a browser with a profile of its own, as a person has. It notes what a person would not see: errors in the console,
+// scripts that fail, content that the page's policy refuses, requests that leave the machine.
+type Window struct {
+	T   testing.TB
+	Ctx context.Context // ends after some minutes, or with the test
+
+	mu       sync.Mutex
+	problems []string
+	known    []string // hosts it may ask
+}
+
+// Open starts Chromium for a person who visits base, for limit at most.
+func Open(t testing.TB, base string, limit time.Duration, more ...chromedp.ExecAllocatorOption) *Window {
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
+		chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,AutofillServerCommunication"),
+		chromedp.Flag("force-color-profile", "srgb"),
+	)
+	opts = append(opts, more...)
+	if p, err := exec.LookPath("chromium"); err == nil {
+		opts = append(opts, chromedp.ExecPath(p))
+	}
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	ctx, done := context.WithTimeout(ctx, limit)
+	t.Cleanup(done)
+	w := &Window{T: t, Ctx: ctx}
+	w.MayAsk(base)
+	chromedp.ListenTarget(ctx, w.watch)
+	if err := chromedp.Run(ctx, log.Enable(), network.Enable()); err != nil {
+		t.Fatalf("no browser: %v (apt-get install chromium)", err)
+	}
+	return w
+}
+
+// MayAsk names a further server that the story leads to.
+func (w *Window) MayAsk(address string) {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		address = u.Host
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.known = append(w.known, address)
+}
+
+func (w *Window) watch(ev any) {
+	switch e := ev.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+			var words []string
+			for _, a := range e.Args {
+				words = append(words, string(a.Value)+a.Description)
+			}
+			w.Note("console: " + strings.Join(words, " "))
+		}
+	case *runtime.EventExceptionThrown:
+		w.Note("script: " + e.ExceptionDetails.Error())
+	case *log.EventEntryAdded:
+		// A refused answer (401, 403, 404, 409, 422) is shown to the person by the page; the browser's own line about it is no
+		// fault, nor is one about a server that a story has stopped.
+		if e.Entry.Level == log.LevelError && (e.Entry.Source != log.SourceNetwork || strings.Contains(e.Entry.Text, "status of 500")) {
+			w.Note("browser: " + e.Entry.Text + " " + e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		u, err := url.Parse(e.Request.URL)
+		w.mu.Lock()
+		known := err != nil || slices.Contains(w.known, u.Host)
+		w.mu.Unlock()
+		if !known && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "ws") {
+			w.Note("request to another host: " + u.Host)
+		}
+	}
+}
+
+// Note adds to what was wrong.
+func (w *Window) Note(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = append(w.problems, s)
+}
+
+// Blame reports what was noted since it was last called.
+func (w *Window) Blame(name string) {
+	w.T.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.problems {
+		w.T.Errorf("%s: the page complains: %s", name, p)
+	}
+	w.problems = nil
+}
+
+// Do runs browser actions.
+func (w *Window) Do(a ...chromedp.Action) {
+	w.T.Helper()
+	if err := chromedp.Run(w.Ctx, a...); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Size makes the window so large, in CSS pixels, and its theme light or dark; less than 500 wide it is a phone.
+func (w *Window) Size(width, height int64, theme string) {
+	w.T.Helper()
+	w.Do(emulation.SetDeviceMetricsOverride(width, height, 1, width < 500),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+}
+
+// Shot is a picture of the window, kept for people as folder/name.png when YARROW_ARTEFACTS names a place.
+func (w *Window) Shot(folder, name string) ([]byte, error) {
+	var b []byte
+	err := chromedp.Run(w.Ctx, chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		b, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatPng).Do(ctx)
+		return err
+	}))
+	if dir := os.Getenv("YARROW_ARTEFACTS"); err == nil && dir != "" {
+		if err = os.MkdirAll(filepath.Join(dir, folder), 0o755); err == nil {
+			err = os.WriteFile(filepath.Join(dir, folder, name+".png"), b, 0o644)
+		}
+	}
+	return b, err
+}
+
+// Inspect looks at the page as it stands: a picture, nothing wider than the window, nothing that keeps people out, no complaints.
+func (w *Window) Inspect(folder, name string) []byte {
+	w.T.Helper()
+	var overflow int
+	w.Do(chromedp.Sleep(150*time.Millisecond), chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &overflow))
+	b, err := w.Shot(folder, name)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	if overflow > 0 {
+		w.T.Errorf("%s: the page is %d px wider than the window", name, overflow)
+	}
+	w.Accessible(name)
+	w.Blame(name)
+	return b
+}
+
+var axe = sync.OnceValues(func() (string, error) {
+	top, err := root()
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(filepath.Join(top, "web", "node_modules", "axe-core", "axe.min.js"))
+	return string(b), err
+})
+
+// Accessible runs axe on the page: WCAG 2.0 to 2.2, A and AA, and best practice. It is brought in through the debugger, since the
+// page's own policy rightly refuses foreign scripts.
+func (w *Window) Accessible(name string) {
+	w.T.Helper()
+	src, err := axe()
+	if err != nil {
+		w.T.Fatalf("axe-core is not installed: %v (make assets)", err)
+	}
+	var found []string
+	w.Do(chromedp.Evaluate(src+"; 1", nil), chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v =>
+		v.id + ": " + v.help + " at " + v.nodes.slice(0, 4).map(n => n.target.join(" ") + " " + (n.any[0] ? n.any[0].message : "")).join(", ")))`, &found,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	for _, f := range found {
+		w.T.Errorf("accessibility of %s: %s", name, f)
+	}
+}
