@@ -8,6 +8,7 @@ package chart
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/desk"
+	"yarrow.health/internal/web/safety"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -54,33 +56,34 @@ type Screens struct{ Modules }
 func Register(r *ui.Router, m Modules) *Screens {
 	s := &Screens{m}
 	const p = "/{practice}/patients/{patient}"
-	r.Page(p, auth.ChartRead, s.summary)
-	r.Page(p+"/timeline", auth.ChartRead, s.timeline)
-	r.Page(p+"/results", auth.ChartRead, s.results)
-	r.Page(p+"/results/{observation}", auth.ChartRead, s.trend)
+	page := func(pattern string, may auth.Permission, h ui.Handler) { r.Page(pattern, may, s.door(h)) }
+	page(p, auth.ChartRead, s.summary)
+	page(p+"/timeline", auth.ChartRead, s.timeline)
+	page(p+"/results", auth.ChartRead, s.results)
+	page(p+"/results/{observation}", auth.ChartRead, s.trend)
 	r.Act(p+"/results/review", auth.ResultSign, s.review)
 	r.Act(p+"/results/unreview/{task}", auth.ResultSign, s.unreview)
-	r.Page(p+"/vitals", auth.ChartRead, s.vitals)
-	r.Page(p+"/vitals/new", auth.VitalsWrite, s.vitalsForm)
+	page(p+"/vitals", auth.ChartRead, s.vitals)
+	page(p+"/vitals/new", auth.VitalsWrite, s.vitalsForm)
 	r.Act(p+"/vitals", auth.VitalsWrite, s.recordVitals)
-	r.Page(p+"/lists", auth.ChartRead, s.lists)
+	page(p+"/lists", auth.ChartRead, s.lists)
 	r.Act(p+"/codes", auth.ChartRead, s.codes) // by POST: what is typed stands in no address
 
-	r.Page(p+"/problems/{id}", auth.ProblemWrite, s.problemForm)
+	page(p+"/problems/{id}", auth.ProblemWrite, s.problemForm)
 	r.Act(p+"/problems/{id}", auth.ProblemWrite, s.saveProblem)
-	r.Page(p+"/medications/{kind}/{id}", auth.MedicationWrite, s.medicationForm)
+	page(p+"/medications/{kind}/{id}", auth.MedicationWrite, s.medicationForm)
 	r.Act(p+"/medications/{kind}/{id}", auth.MedicationWrite, s.saveMedication)
-	r.Page(p+"/allergies/{id}", auth.AllergyWrite, s.allergyForm)
+	page(p+"/allergies/{id}", auth.AllergyWrite, s.allergyForm)
 	r.Act(p+"/allergies/{id}", auth.AllergyWrite, s.saveAllergy)
 	r.Act(p+"/wrong/{kind}/{id}", auth.ChartWrite, s.markWrong)
 
-	r.Page(p+"/notes", auth.ChartRead, s.notes)
+	page(p+"/notes", auth.ChartRead, s.notes)
 	r.Act(p+"/notes", auth.ChartWrite, s.startNote)
-	r.Page(p+"/notes/{note}", auth.ChartRead, s.note)
-	r.Page(p+"/notes/{note}/print", auth.ChartRead, s.printNote)
+	page(p+"/notes/{note}", auth.ChartRead, s.note)
+	page(p+"/notes/{note}/print", auth.ChartRead, s.printNote)
 	r.Act(p+"/notes/{note}/addendum", auth.NoteSign, s.addend)
 	r.Act(p+"/notes/{note}/wrong", auth.NoteSign, s.noteWrong)
-	r.Page(p+"/drafts/{draft}", auth.ChartRead, s.draft)
+	page(p+"/drafts/{draft}", auth.ChartRead, s.draft)
 	r.Act(p+"/drafts/{draft}/open", auth.ChartRead, s.openDraft)
 	r.Act(p+"/drafts/{draft}/save", auth.ChartWrite, s.saveDraft)
 	r.Act(p+"/drafts/{draft}/take-over", auth.ChartWrite, s.takeOver)
@@ -234,6 +237,22 @@ func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page
 	w.See(audit.Event{Action: audit.ActionRead, Type: "Patient", ID: id, Version: c.Patient.Version, Patient: "Patient/" + id,
 		Categories: append([]string{"demographics", "problems", "medications", "allergies", "vitals"}, seen...)})
 	return x, nil
+}
+
+// door answers for a page of a chart that is closed to the person: with the way in for an emergency, as the list of patients does.
+func (s *Screens) door(h ui.Handler) ui.Handler {
+	return func(w *ui.Reply, q *ui.Request) error {
+		err := h(w, q)
+		var i *fhir.Issue
+		if !errors.As(err, &i) || i.Code != "not-found" {
+			return err
+		}
+		id := q.Path("patient")
+		if _, closed, why := s.Patients.Closed(q.Context(), q.Staff, id); why != nil || !closed {
+			return errors.Join(err, why)
+		}
+		return safety.Shut(q, id)
+	}
 }
 
 // samePatient refuses a form that was filled in for another patient than its address names.

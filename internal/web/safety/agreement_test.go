@@ -19,7 +19,7 @@ func (h *house) real() {
 	h.Patients = patient.NewDirectory(h.d.DB, h.Store)
 	h.router = ui.NewRouter(h.auth, h.Log, ui.Options{Clock: h.d.Clock, Banners: safety.Banners(h.auth, h.Patients)})
 	desk.New(h.router, h.auth, h.Book, h.People, h.Patients)
-	safety.Register(h.router, h.auth, h.Patients)
+	safety.Register(h.router, h.auth, h.Patients, h.People)
 }
 
 func TestNoAgreementNoPatients(t *testing.T) {

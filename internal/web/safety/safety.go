@@ -11,6 +11,7 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
@@ -20,12 +21,13 @@ import (
 type Safety struct {
 	auth     *auth.Auth
 	patients *patient.Directory
+	people   *practice.Profiles
 	router   *ui.Router
 }
 
 // Register adds the pages of safety to the router.
-func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory) *Safety {
-	o := &Safety{auth: a, patients: patients, router: r}
+func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory, people *practice.Profiles) *Safety {
+	o := &Safety{auth: a, patients: patients, people: people, router: r}
 	r.Page("/{practice}/people", auth.UserAdmin, o.peoplePage)
 	r.Page("/{practice}/people/new", auth.UserAdmin, o.invitePage)
 	r.Act("/{practice}/people/new", auth.UserAdmin, o.invite)
@@ -43,6 +45,11 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory) *Safety {
 
 	r.Page("/{practice}/privacy", auth.PrivacyReview, o.privacyPage)
 	r.Act("/{practice}/privacy/{opening}", auth.PrivacyReview, o.review)
+	r.Page("/{practice}/patients/{patient}/privacy", auth.PatientRead, o.chartPrivacyPage)
+	r.Act("/{practice}/patients/{patient}/privacy/restrict", auth.LabelWrite, o.restrict)
+	r.Act("/{practice}/patients/{patient}/privacy/unrestrict", auth.LabelRemove, o.unrestrict)
+	r.Act("/{practice}/patients/{patient}/privacy/consents", auth.ConsentWrite, o.recordConsent)
+	r.Act("/{practice}/patients/{patient}/privacy/consents/{consent}/end", auth.ConsentWrite, o.endConsent)
 	r.Page("/{practice}/patients/{patient}/restricted", auth.BreakGlass, o.glassPage)
 	r.Act("/{practice}/patients/{patient}/restricted", auth.BreakGlass, o.openGlass)
 	r.Act("/{practice}/patients/{patient}/restricted/close", auth.AccountSecurity, o.closeGlass)
@@ -84,6 +91,21 @@ func Banners(a *auth.Auth, patients *patient.Directory) func(ctx context.Context
 			h := known[id]
 			out = append(out, ui.Banner{Words: q.T("glass.banner", h.Name.Display(), until.In(q.Zone()).Format("15:04")), Path: q.URL("patients", id),
 				Post: q.URL("patients", id, "restricted", "close"), PostWords: q.T("glass.close")})
+		}
+		if q.Can(auth.PrivacyReview) {
+			waiting, err := a.Openings(ctx, q.Staff, false)
+			if err != nil {
+				return nil, err
+			}
+			late := 0
+			for _, x := range waiting {
+				if x.Late(q.Now()) {
+					late++
+				}
+			}
+			if late > 0 {
+				out = append(out, ui.Banner{Words: q.T("privacy.overdue", strconv.Itoa(late)), Path: q.URL("privacy")})
+			}
 		}
 		notices, err := a.Notices(ctx, q.Staff)
 		if err != nil {

@@ -68,7 +68,7 @@ func open(t testing.TB, d *dbtest.DB) *house {
 	desk.New(h.router, h.auth, h.Book, h.People, h.Patients)
 	chart.Register(h.router, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
 		Search: func(context.Context, auth.Staff, string, string, int) (chart.Codes, error) { return chart.Codes{}, nil }})
-	safety.Register(h.router, h.auth, h.Patients)
+	safety.Register(h.router, h.auth, h.Patients, h.People)
 	h.Put(t, `{"resourceType":"Appointment","id":"quietly","status":"booked","description":"Zyxreason","appointmentType":{"text":"Zyxtype"},"start":"2026-03-02T16:00:00Z","end":"2026-03-02T16:50:00Z",
 		"participant":[{"actor":{"reference":"Patient/vip","display":"Quiet, Una"},"status":"accepted"},{"actor":{"reference":"Practitioner/doc1"},"status":"accepted"}]}`)
 	h.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
@@ -160,7 +160,11 @@ func TestOpeningARestrictedChart(t *testing.T) {
 			step{"not by birth date", "strand", "POST", "/patients", form("q", "1980-01-01"), 200, nil, []string{"QUIET"}},
 			step{"not in the list", "strand", "GET", "/patients", nil, 200, []string{"ASH-OKORO"}, []string{"QUIET"}},
 			step{"the palette", "strand", "POST", "/find", form("q", "quiet"), 200, []string{r}, []string{"1980"}},
-			step{"the chart", "strand", "GET", "/patients/vip", nil, 404, nil, []string{"QUIET", "Zyxitis"}},
+			step{"the chart leads to the door", "strand", "GET", "/patients/vip", nil, 303, nil, []string{"QUIET", "Zyxitis"}},
+			step{"so do its parts", "strand", "GET", "/patients/vip/results", nil, 303, nil, []string{"QUIET"}},
+			step{"and what restricts it", "strand", "GET", "/patients/vip/privacy", nil, 303, nil, []string{"QUIET"}},
+			step{"no door at the desk", "ferris", "GET", "/patients/vip/privacy", nil, 403, []string{"restricted"}, []string{"QUIET", r}},
+			step{"nobody there", "strand", "GET", "/patients/nobody", nil, 404, nil, nil},
 			step{"the time is taken", "ferris", "GET", "/schedule?date=2026-03-02", nil, 200, []string{`>Restricted<`}, []string{"Quiet", "QUIET", "Zyx", "vip"}},
 			step{"its visit", "ferris", "GET", "/schedule?date=2026-03-02&open=quietly", nil, 200, nil, []string{"Quiet", "Zyx", "vip"}},
 			step{"the desk may not", "ferris", "GET", r, nil, 403, nil, []string{"QUIET"}},
@@ -169,7 +173,7 @@ func TestOpeningARestrictedChart(t *testing.T) {
 			step{"no reason", "strand", "POST", r, form("patient", "vip", "reason", "", "text", "unconscious in room 2"), 400, []string{"unconscious in room 2"}, []string{"Zyxitis"}},
 			step{"no words", "strand", "POST", r, form("patient", "vip", "reason", "safety", "text", "x"), 400, []string{`value="safety" selected`}, nil},
 			step{"another patient's form", "strand", "POST", r, form("patient", "ann", "reason", "safety", "text", "unconscious in room 2"), 409, nil, nil},
-			step{"the chart is still closed", "strand", "GET", "/patients/vip", nil, 404, nil, []string{"Zyxitis"}},
+			step{"the chart is still closed", "strand", "GET", "/patients/vip", nil, 303, nil, []string{"Zyxitis"}},
 			step{"the desk opens it", "ferris", "POST", r, good, 403, nil, nil},
 			step{"opened", "strand", "POST", r, good, 303, nil, nil},
 			step{"the chart", "strand", "GET", "/patients/vip", nil, 200, []string{"Zyxitis", "is open for you until 15:17"}, nil},
@@ -179,7 +183,7 @@ func TestOpeningARestrictedChart(t *testing.T) {
 			step{"the queue", "okafor", "GET", "/privacy", nil, 200, []string{"Bela Strand, NP", "QUIET", "unconscious in room 2", "Due "}, nil},
 			step{"not for others", "strand", "GET", "/privacy", nil, 403, nil, []string{"unconscious"}},
 			step{"closed by hand", "strand", "POST", r + "/close", form(), 303, nil, nil},
-			step{"closed again", "strand", "GET", "/patients/vip", nil, 404, nil, []string{"Zyxitis"}},
+			step{"closed again", "strand", "GET", "/patients/vip", nil, 303, nil, []string{"Zyxitis"}},
 		)
 		list, err := h.auth.Openings(ctx, auth.SystemScope(h.ID, "test"), false)
 		if err != nil || len(list) != 1 {
@@ -187,11 +191,15 @@ func TestOpeningARestrictedChart(t *testing.T) {
 		}
 		at := fmt.Sprintf("/privacy/%d", list[0].ID)
 		d.Clock.Advance(10 * time.Minute)
+		h.walk(t, step{"not late yet", "okafor", "GET", "/patients", nil, 200, nil, []string{"should have been reviewed"}})
+		d.Clock.Set(list[0].Due.Add(time.Minute))
+		h.signIn(t, "okafor")
 		h.walk(t,
+			step{"late, and said on every page", "okafor", "GET", "/patients", nil, 200, []string{"1 opening", "should have been reviewed"}, nil},
 			step{"a finding needs words", "okafor", "POST", at, form("finding", "not"), 400, []string{"Say what was found"}, nil},
 			step{"reviewed", "okafor", "POST", at, form("finding", "not", "note", "covered by the doctor on duty"), 303, nil, nil},
 			step{"not twice", "okafor", "POST", at, form("finding", "justified"), 409, nil, nil},
-			step{"in the list", "okafor", "GET", "/privacy", nil, 200, []string{"covered by the doctor on duty", "Not justified", "Nothing waits"}, nil},
+			step{"in the list", "okafor", "GET", "/privacy", nil, 200, []string{"covered by the doctor on duty", "Not justified", "Nothing waits"}, []string{"should have been reviewed"}},
 		)
 		n := 0
 		for _, e := range h.on(t, audit.Filter{Patient: "Patient/vip", Action: audit.ActionBreakGlass}) {

@@ -148,13 +148,23 @@ func (w *Reply) IssueOf(err error) *fhir.Issue {
 	return fhir.Problem("exception", w.q.T("error.broken"), w.q.T("error.broken.fix", w.q.ID))
 }
 
+// Elsewhere is what a handler returns when another page deals with why it cannot answer.
+type Elsewhere struct{ Path string }
+
+// Error says where.
+func (e *Elsewhere) Error() string { return "see " + e.Path }
+
 // send makes the accesses durable, then answers.
 func (w *Reply) send(err error) {
 	w.sent = err == nil
 	if w.once != nil && err == nil && !w.once.Done() && w.status == 0 { // there was nothing to change
 		_, _ = w.once.Reply(nil)
 	}
-	if err != nil {
+	var to *Elsewhere
+	if errors.As(err, &to) {
+		w.unsay()
+		w.Redirect(to.Path)
+	} else if err != nil {
 		w.unsay()
 		i := w.IssueOf(err)
 		w.Problem(fhir.HTTPStatus(i.Code), i)
