@@ -92,7 +92,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 	return fhirapi.New(fhirapi.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version, Budget: h.budget,
-		Security: h.smart, Profiles: usCore(),
+		Security: h.smart, Profiles: usCore(), Terminology: vocabulary.Capabilities(h.terms, version),
 		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server", "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"},
 		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},
 		Practice:     h.auth.PracticeBySlug,

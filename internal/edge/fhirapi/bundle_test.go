@@ -281,3 +281,27 @@ func linkOf(bundle map[string]any, relation string) string {
 	}
 	return ""
 }
+
+// TestManyEntries sends five thousand entries in one transaction: all of them are stored, or with one that is wrong none.
+func TestManyEntries(t *testing.T) {
+	const many = 5000
+	each(t, func(t *testing.T, k *desk) {
+		k.must(201, "system", "PUT", "Patient/ann", ann)
+		entries := make([]string, many)
+		for i := range entries {
+			entries[i] = entryOf("POST", "Observation", observation("", "Patient/ann", fmt.Sprint(i%50)))
+		}
+		wrong := append(entries[:many-1:many-1], entryOf("POST", "Observation", `{"resourceType":"Observation","nonsense":1}`))
+		k.must(400, "system", "POST", "", bundleOf("transaction", wrong...))
+		if r := k.must(200, "system", "GET", "Observation?_summary=count", ""); !strings.Contains(r.body, `"total":0`) {
+			t.Errorf("a part of it was stored: %s", r.body)
+		}
+		r := k.must(200, "system", "POST", "", bundleOf("transaction", entries...))
+		if n := strings.Count(r.body, `"status":"201 Created"`); n != many {
+			t.Errorf("%d entries are answered with 201", n)
+		}
+		if r := k.must(200, "system", "GET", "Observation?_summary=count", ""); !strings.Contains(r.body, `"total":5000`) {
+			t.Errorf("stored: %s", r.body)
+		}
+	})
+}
