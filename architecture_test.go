@@ -71,6 +71,7 @@ var shelves = []string{
 	"internal/web/chart",
 	"internal/web/apps",
 	"internal/web/office",
+	"internal/web/docs",
 
 	"internal/prove",
 
@@ -117,6 +118,9 @@ func sources(t *testing.T) []source {
 		if d.IsDir() {
 			if n := d.Name(); p != "." && (strings.HasPrefix(n, ".") || n == "node_modules" || n == "testdata" || n == "dist" || n == "bin" || n == "artefacts") {
 				return fs.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(p, "go.mod")); p != "." && err == nil {
+				return fs.SkipDir // another module
 			}
 			return nil
 		}

@@ -24,6 +24,7 @@ import (
 	"yarrow.health/internal/web/apps"
 	"yarrow.health/internal/web/chart"
 	"yarrow.health/internal/web/desk"
+	"yarrow.health/internal/web/docs"
 	"yarrow.health/internal/web/office"
 	"yarrow.health/internal/web/safety"
 	"yarrow.health/internal/web/ui"
@@ -82,6 +83,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
+	docs.Register(h.router, h.api, h.origin)
 	h.exports = h.newExports(h.asker)
 	h.api.Register(h.exports.Operations()...)
 	h.api.Register(operations.Match(h.patients))

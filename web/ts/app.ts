@@ -29,6 +29,7 @@ const load: [string, () => Promise<unknown>][] = [
   ["trend-chart", () => import("./trend")],
   ["note-editor", () => import("./note")],
   [".day", () => import("./schedule")],
+  ["[data-console]", () => import("./console")],
   ["[data-passkey]", () => import("./passkey")],
 ];
 for (const [sel, part] of load) if (document.querySelector(sel)) void part();
