@@ -106,7 +106,7 @@ func (j *judge) take() bool {
 
 var (
 	canaryForm = regexp.MustCompile(`(?i)cnry[abc][012][ps][0-9]{3}`)
-	unsteady   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16}\b|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+(Z|[+-]\d{2}:\d{2})|(_cursor|page|_page|cursor)=[^"&]*`)
+	unsteady   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16}\b|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+(Z|[+-]\d{2}:\d{2})|/bulk/[A-Za-z0-9_-]{43}|(_cursor|page|_page|cursor)=[^"&]*`)
 )
 
 // clean looks for canaries that may not be in an answer.

@@ -155,7 +155,7 @@ func (s *Store) Reaches(ctx context.Context, tx *db.Tx, typ, id string, b auth.B
 	return a.sees(ctx, tx, r, b)
 }
 
-// Shared says that resources of a type are in nobody's record: definitions, places, and who works there.
+// Shared says that a type is open to scopes that are confined to one record: definitions, places, who works there and when.
 func Shared(typ string) bool { return sharedTypes[typ] }
 
 // notFound is the one answer for what does not exist and for what the scope may not see.

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirsearch"
 )
@@ -119,7 +118,7 @@ func (a *API) restResource(b *bundleWriter, typ string) {
 		first = false
 		b.raw(`{"code":"` + i.code + `"}`)
 	}
-	b.raw(`],"versioning":"versioned","readHistory":true,"updateCreate":` + strconv.FormatBool(fhirstore.Shared(typ)) + `,"conditionalCreate":true,"conditionalRead":"full-support","conditionalUpdate":true,"conditionalDelete":"single","referencePolicy":["literal","logical","local"]`)
+	b.raw(`],"versioning":"versioned","readHistory":true,"updateCreate":` + strconv.FormatBool(nobodys(typ)) + `,"conditionalCreate":true,"conditionalRead":"full-support","conditionalUpdate":true,"conditionalDelete":"single","referencePolicy":["literal","logical","local"]`)
 	var include []string
 	for _, p := range fhirsearch.Params(typ) {
 		if p.Type == "reference" && p.Searchable() {

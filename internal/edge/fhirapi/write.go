@@ -102,7 +102,12 @@ func (c *Call) mayChooseID(typ string) bool {
 	if _, narrowed := access.Narrowed(typ, auth.CanRead|auth.CanUpdate); narrowed {
 		return false
 	}
-	return fhirstore.Shared(typ) || access.Compartment == "" && access.Forbidden == 0 && len(access.Charts) == 0
+	return nobodys(typ) || access.Compartment == "" && access.Forbidden == 0 && len(access.Charts) == 0
+}
+
+// nobodys says that resources of a type are in nobody's record.
+func nobodys(typ string) bool {
+	return fhirstore.Shared(typ) && len(fhir.Compartment("Patient", typ)) == 0
 }
 
 func notFound(typ string) *fhir.Issue {
