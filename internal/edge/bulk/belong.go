@@ -18,12 +18,44 @@ var supporting = map[string]bool{"Endpoint": true, "HealthcareService": true, "L
 
 // patientTypes are the types an export of patients consists of.
 func patientTypes(typ string) bool {
-	return typ == "Patient" || supporting[typ] || len(fhir.Compartment("Patient", typ)) > 0
+	return typ == "Patient" || supporting[typ] || len(patientCodes(typ)) > 0
+}
+
+// patientCodes are the search parameters that say whose a resource is: those of the compartment or, of a type that R4 left out of it
+// though it names its patient, such as Device, that one.
+func patientCodes(typ string) []string {
+	if codes := fhir.Compartment("Patient", typ); len(codes) > 0 {
+		return codes
+	}
+	if fhirsearch.Lookup(typ, "patient") != nil {
+		return []string{"patient"}
+	}
+	return nil
+}
+
+// patientOf is whose a resource is, "" for nobody's.
+func patientOf(r *fhirstore.Resource) string {
+	if p := fhirapi.PatientOf(r); p != "" || len(fhir.Compartment("Patient", r.Type)) > 0 {
+		return p
+	}
+	for _, code := range patientCodes(r.Type) {
+		for _, v := range patientValues(r, code) {
+			if v.RefType == "Patient" {
+				return "Patient/" + v.RefID
+			}
+		}
+	}
+	return ""
+}
+
+func patientValues(r *fhirstore.Resource, code string) []fhirsearch.Value {
+	canonical, _ := fhirsearch.Alias(r.Type, code)
+	return fhirsearch.Values(r.Type, canonical, r.Node())
 }
 
 // belongs says whether a resource is part of what was asked for, and whose it is.
 func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) (in bool, patient string, err error) {
-	patient = fhirapi.PatientOf(r)
+	patient = patientOf(r)
 	switch {
 	case w.o.Level == ofSystem || supporting[r.Type]:
 		return true, patient, nil
@@ -33,9 +65,8 @@ func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) 
 		return false, patient, nil
 	}
 	if bytes.Contains(r.Raw, []byte(`Patient/`)) {
-		for _, code := range fhir.Compartment("Patient", r.Type) {
-			canonical, _ := fhirsearch.Alias(r.Type, code)
-			for _, v := range fhirsearch.Values(r.Type, canonical, r.Node()) {
+		for _, code := range patientCodes(r.Type) {
+			for _, v := range patientValues(r, code) {
 				if ref := v.RefType + "/" + v.RefID; v.RefType == "Patient" && w.wanted(ref) {
 					return true, ref, nil
 				}
@@ -58,7 +89,7 @@ func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) 
 	}
 	for _, ref := range refs {
 		if t := targets[ref]; t != nil {
-			if p := fhirapi.PatientOf(t); p != "" && w.wanted(p) {
+			if p := patientOf(t); p != "" && w.wanted(p) {
 				return true, p, nil
 			}
 		}

@@ -174,6 +174,8 @@ func (k *station) fill() {
 	k.must(201, "system", "PUT", "Practitioner/kind", `{"resourceType":"Practitioner","id":"kind"}`)
 	k.must(201, "system", "PUT", "Questionnaire/q", `{"resourceType":"Questionnaire","id":"q","status":"draft"}`)
 	k.must(201, "system", "PUT", "Provenance/p-ann", `{"resourceType":"Provenance","id":"p-ann","target":[{"reference":"Observation/o-ann"}],"recorded":"2026-01-01T00:00:00Z","agent":[{"who":{"reference":"Practitioner/kind"}}]}`)
+	k.must(201, "system", "PUT", "Device/d-ann", `{"resourceType":"Device","id":"d-ann","patient":{"reference":"Patient/ann"}}`)
+	k.must(201, "system", "PUT", "Device/d-bob", `{"resourceType":"Device","id":"d-bob","patient":{"reference":"Patient/bob"}}`)
 	k.must(201, "system", "PUT", "Group/inner", `{"resourceType":"Group","id":"inner","type":"person","actual":true,"member":[{"entity":{"reference":"Patient/ann"}}]}`)
 	k.must(201, "system", "PUT", "Group/g", `{"resourceType":"Group","id":"g","type":"person","actual":true,"member":[{"entity":{"reference":"Group/inner"}},
 		{"entity":{"reference":"Patient/bob"},"inactive":true},{"entity":{"reference":"Patient/cid"},"period":{"end":"2026-02"}}]}`)
@@ -184,11 +186,11 @@ func TestExport(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		k := newStation(t, d)
 		k.fill()
-		ann := "Observation/o-ann Patient/ann Practitioner/kind Provenance/p-ann"
+		ann := "Device/d-ann Observation/o-ann Patient/ann Practitioner/kind Provenance/p-ann"
 		for path, want := range map[string]string{
-			"$export": "Group/g Group/inner Group/kinds Observation/o-ann Observation/o-bob Observation/o-cid Patient/ann Patient/bob Patient/cid Practitioner/kind Provenance/p-ann Questionnaire/q",
+			"$export": "Device/d-ann Device/d-bob Group/g Group/inner Group/kinds Observation/o-ann Observation/o-bob Observation/o-cid Patient/ann Patient/bob Patient/cid Practitioner/kind Provenance/p-ann Questionnaire/q",
 			"$export?_type=Patient,Questionnaire&_outputFormat=ndjson": "Patient/ann Patient/bob Patient/cid Questionnaire/q",
-			"Patient/$export":                     "Observation/o-ann Observation/o-bob Observation/o-cid Patient/ann Patient/bob Patient/cid Practitioner/kind Provenance/p-ann",
+			"Patient/$export":                     "Device/d-ann Device/d-bob Observation/o-ann Observation/o-bob Observation/o-cid Patient/ann Patient/bob Patient/cid Practitioner/kind Provenance/p-ann",
 			"Patient/$export?patient=Patient/ann": ann,
 			"Group/g/$export":                     ann,
 			"Group/g/$export?_type=Observation":   "Observation/o-ann",
@@ -283,7 +285,7 @@ func TestDeletionsSince(t *testing.T) {
 			}
 		}
 		m, _ := k.export("system", "$export?_until="+first.TransactionTime)
-		if got := k.lines("system", m.Output); len(got) != 12 {
+		if got := k.lines("system", m.Output); len(got) != 14 {
 			t.Errorf("until: %v", got)
 		}
 	})
@@ -492,7 +494,7 @@ func TestDump(t *testing.T) {
 		k := newStation(t, d)
 		k.fill()
 		k.must(204, "system", "DELETE", "Observation/o-bob", "")
-		for patient, want := range map[string]int{"": 11, "ann": 4} {
+		for patient, want := range map[string]int{"": 13, "ann": 5} {
 			var out bytes.Buffer
 			n, err := Dump(context.Background(), d.DB, k.store, k.audit, auth.SystemScope(1, "export"), patient, &out, nil)
 			if err != nil || int(n) != want || strings.Count(out.String(), "\n") != want || patient != "" && strings.Contains(out.String(), "Canarycid") {
