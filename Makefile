@@ -7,7 +7,7 @@ BIN   := bin/yarrow
 STATIC := CGO_ENABLED=0
 ARTEFACTS ?= $(CURDIR)/artefacts
 
-.PHONY: run build assets gen test check drift staticcheck e2e conformance bench bench-api fuzz clean need need-test
+.PHONY: run build assets gen test check drift staticcheck e2e conformance interop bench bench-api fuzz clean need need-test
 
 run: build
 	./$(BIN) demo
@@ -46,7 +46,7 @@ check: need drift
 staticcheck:
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 
-test: need-test assets check
+test: need-test assets check test/interop/node_modules/.package-lock.json
 	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -timeout 25m ./...
 
 e2e: need-test assets
@@ -55,6 +55,13 @@ e2e: need-test assets
 # The questions of the certification kits, on both databases; writes docs/conformance.md and fails on a red row.
 conformance: need-test assets
 	$(GO) test -count=1 -timeout 40m ./test/conformance -run TestRows -engine both -write
+
+# Other people's clients against the demonstration, and our engines against other people's.
+interop: need-test assets test/interop/node_modules/.package-lock.json
+	$(GO) test -count=1 -v -timeout 10m ./test/interop
+test/interop/node_modules/.package-lock.json: test/interop/package-lock.json
+	cd test/interop && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # Timings live here, never in pass/fail tests; docs/performance.md says how to read them.
 bench: need-test assets
