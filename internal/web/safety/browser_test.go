@@ -34,6 +34,7 @@ func TestSafetyInABrowser(t *testing.T) {
 				{"people", "okafor", "/people"}, {"person", "okafor", fmt.Sprintf("/people/%d", h.users["quill"])}, {"invite", "okafor", "/people/new"},
 				{"roles", "okafor", "/roles"}, {"view-as", "okafor", "/roles/view?role=nurse"}, {"privacy", "okafor", "/privacy"},
 				{"support", "okafor", "/support"}, {"security", "okafor", "/security"}, {"banner", "strand", "/patients"},
+				{"agreement", "okafor", "/agreement"}, {"chart-privacy", "quill", "/patients/ann/privacy"},
 			} {
 				w.Do(network.SetCookie("yarrow-session-millrace", h.tokens[p.who]).WithURL(base).WithHTTPOnly(true), chromedp.Navigate(base+p.path))
 				w.Inspect("safety", p.name+"-"+size.name+"-"+theme)
