@@ -40,7 +40,7 @@ var common = []string{"Patient", "Encounter", "Appointment", "Condition", "Obser
 
 func (p *Pages) index(w *ui.Reply, q *ui.Request) error {
 	text := strings.TrimSpace(q.Query("q"))
-	return w.HTML(http.StatusOK, indexView(q, p.api.Describe(""), text, p.search(text), p.script(q.Slug())))
+	return w.HTML(http.StatusOK, indexView(q, p.api.Describe(""), text, p.search(text), p.script(q.Slug(), q.Demo())))
 }
 
 // search finds types by their names, and by the names of parameters and operations.

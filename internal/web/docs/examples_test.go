@@ -1,6 +1,8 @@
 package docs
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"yarrow.health/internal/standards/fhir"
@@ -18,5 +20,16 @@ func TestExamplesAreSound(t *testing.T) {
 		if issues.HasErrors() || n.Get("resourceType").Text() != typ {
 			t.Errorf("%s: %v", typ, issues)
 		}
+	}
+}
+
+// TestTheProgrammersPage holds the quick start of docs/api.md against the one on screen.
+func TestTheProgrammersPage(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (&Pages{}).script("demo", true); !strings.Contains(string(page), "```sh\n"+want+"```") {
+		t.Errorf("docs/api.md lacks:\n%s", want)
 	}
 }
