@@ -22,8 +22,9 @@ func worlds(t *rapid.T) (raws []string) {
 			`"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSYTHPN"}]},`)
 	}
 	for i := range rapid.IntRange(1, 3).Draw(t, "patients") {
-		raws = append(raws, fmt.Sprintf(`{"resourceType":"Patient","id":"p%d",%s"name":[{"family":%q}],"birthDate":%q,"generalPractitioner":[{"reference":"Practitioner/d%d"}]}`,
-			i, label(), pick("family", "Ash", "Birch", "Ashby"), pick("birth", "1980", "1980-05", "1999-01-02"), i%2))
+		raws = append(raws, fmt.Sprintf(`{"resourceType":"Patient","id":"p%d",%s"name":[{"family":%q}],"birthDate":%q,"generalPractitioner":[{"reference":"Practitioner/d%d"}]%s}`,
+			i, label(), pick("family", "Ash", "Birch", "Ashby"), pick("birth", "1980", "1980-05", "1999-01-02"), i%2,
+			pick("link", "", `,"link":[{"other":{"reference":"Patient/p0"},"type":"seealso"}]`)))
 	}
 	raws = append(raws, `{"resourceType":"Practitioner","id":"d0","name":[{"family":"Ash"}]}`, `{"resourceType":"Practitioner","id":"d1","name":[{"family":"Birch"}]}`)
 	for i := range rapid.IntRange(0, 8).Draw(t, "observations") {

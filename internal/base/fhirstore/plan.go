@@ -211,7 +211,13 @@ func planOf(typ string) *plan {
 
 // compartmentParams are the parameters that put a resource of the type into a patient's compartment: those
 // of R4, and for types that R4 leaves out (Task, Device, Person …) the ones that name a patient.
+//
+// R4 also counts a Patient whose link names another among the other's record. Here a Patient is in its own alone:
+// whoever may read one person's record would otherwise read whomever links to that person.
 func compartmentParams(typ string) []string {
+	if typ == "Patient" {
+		return nil
+	}
 	if codes := fhir.Compartment("Patient", typ); len(codes) > 0 {
 		return codes
 	}

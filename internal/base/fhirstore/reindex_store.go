@@ -18,7 +18,8 @@ import (
 //	2  amounts in uncommon units have a row in base units
 //	3  a resource belongs to the patient it is about, whoever else takes part
 //	4  the search parameters of US Core; a device belongs to its patient
-const indexForm = 4
+//	5  a patient is in nobody else's record, whoever their links name
+const indexForm = 5
 
 var (
 	selectForm = db.SQL(`SELECT form, rid, done FROM index_state WHERE practice_id = $1`)
