@@ -8,8 +8,7 @@ import (
 
 // provenance searches with _revinclude=Provenance:target.
 func (c *core) provenance(g *group) verdict {
-	q := url.Values{}
-	for _, q = range c.firsts(g) {
+	for _, q := range c.firsts(g) {
 		q.Set("_revinclude", "Provenance:target")
 		f := c.find(g.Resource, q, false)
 		if f.status != 200 {

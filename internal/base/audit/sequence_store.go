@@ -176,8 +176,8 @@ func pack(ctx context.Context, tx *db.Tx) error {
 	}
 	rows, err := freshOf(ctx, tx, limit)
 	if err == nil && n < packSize && len(rows) == 1 {
-		items, err := openItems(tx.Keys(), rows[0].body, rowAAD(rowFresh, practice, rows[0].first, rows[0].position))
-		if err != nil || len(items) == 0 || tx.NowMicro()-idMicro(items[0].id) < packAfter {
+		items, broken := openItems(tx.Keys(), rows[0].body, rowAAD(rowFresh, practice, rows[0].first, rows[0].position))
+		if broken != nil || len(items) == 0 || tx.NowMicro()-idMicro(items[0].id) < packAfter {
 			return nil
 		}
 		rows, err = freshOf(ctx, tx, 1<<31)

@@ -60,7 +60,7 @@ func each(t *testing.T, fn func(t *testing.T, d *dbtest.DB, g *Guides)) {
 const claims = `{"resourceType":"Patient","meta":{"profile":["https://guide.example.org/born"]}%s}`
 
 // write says what the store makes of a Patient that claims the guide's profile.
-func write(t *testing.T, g *Guides, p db.PracticeID, rest string) (err error, warnings int) {
+func write(t *testing.T, g *Guides, p db.PracticeID, rest string) (warnings int, err error) {
 	t.Helper()
 	ctx, err := g.store.Checking(t.Context(), auth.SystemScope(p, "test"))
 	if err != nil {
@@ -68,15 +68,15 @@ func write(t *testing.T, g *Guides, p db.PracticeID, rest string) (err error, wa
 	}
 	prepared, err := g.store.Prepare(ctx, []byte(strings.Replace(claims, "%s", rest, 1)))
 	if err != nil {
-		return err, 0
+		return 0, err
 	}
-	return nil, len(prepared.Warnings)
+	return len(prepared.Warnings), nil
 }
 
 func TestImportedProfilesAreChecked(t *testing.T) {
 	each(t, func(t *testing.T, d *dbtest.DB, g *Guides) {
 		one := auth.SystemScope(1, "test")
-		if err, warnings := write(t, g, 1, ""); err != nil || warnings != 1 {
+		if warnings, err := write(t, g, 1, ""); err != nil || warnings != 1 {
 			t.Errorf("an unknown profile: %v, %d warnings", err, warnings)
 		}
 		r, err := g.Import(t.Context(), one, bytes.NewReader(guide("1.0.0")))
@@ -92,12 +92,12 @@ func TestImportedProfilesAreChecked(t *testing.T) {
 			{`,"birthDate":"1970-01-01","maritalStatus":{"coding":[{"system":"https://guide.example.org/shoe","code":"large"}]}`, ""},
 			{`,"birthDate":"1970-01-01","maritalStatus":{"coding":[{"system":"https://guide.example.org/shoe","code":"huge"}]}`, "https://guide.example.org/shoes"},
 		} {
-			err, _ := write(t, g, 1, c.rest)
+			_, err := write(t, g, 1, c.rest)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", c.rest, err)
 			}
 		}
-		if err, warnings := write(t, g, 2, ""); err != nil || warnings != 1 {
+		if warnings, err := write(t, g, 2, ""); err != nil || warnings != 1 {
 			t.Errorf("the other practice has not imported it: %v, %d warnings", err, warnings)
 		}
 		list, err := g.List(t.Context(), one)
@@ -145,11 +145,11 @@ func TestPolicy(t *testing.T) {
 		if err := g.SetPolicy(t.Context(), one, WarnOnly); err != nil {
 			t.Fatal(err)
 		}
-		if err, warnings := write(t, g, 1, ""); err != nil || warnings == 0 {
+		if warnings, err := write(t, g, 1, ""); err != nil || warnings == 0 {
 			t.Errorf("warned only: %v, %d warnings", err, warnings)
 		}
 		broken := `,"birthDate":"1970-01-01","contact":[{"gender":"other"}]`
-		if err, _ := write(t, g, 1, broken); err == nil || !strings.Contains(err.Error(), "pat-1") {
+		if _, err := write(t, g, 1, broken); err == nil || !strings.Contains(err.Error(), "pat-1") {
 			t.Errorf("a rule of R4 was broken: %v", err)
 		}
 		light, err := g.Checker(t.Context(), one, true)
@@ -169,7 +169,7 @@ func TestPolicy(t *testing.T) {
 // TestAnotherProcessImports: what somebody else stored is seen after a minute.
 func TestAnotherProcessImports(t *testing.T) {
 	each(t, func(t *testing.T, d *dbtest.DB, g *Guides) {
-		if err, _ := write(t, g, 1, ""); err != nil {
+		if _, err := write(t, g, 1, ""); err != nil {
 			t.Fatal(err)
 		}
 		store := fhirstore.New(d.DB, audit.New(d.DB))
@@ -178,7 +178,7 @@ func TestAnotherProcessImports(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.Clock.Advance(fresh)
-		if err, _ := write(t, g, 1, ""); err == nil {
+		if _, err := write(t, g, 1, ""); err == nil {
 			t.Error("the guide is not seen")
 		}
 	})

@@ -162,7 +162,7 @@ func TestConsent(t *testing.T) {
 		if r, body = w.ask("quill", "POST", path, url.Values{"patient": {"rex"}}); r.StatusCode != 404 || strings.Contains(body, "Hidden") {
 			t.Errorf("a patient out of reach was chosen: %d", r.StatusCode)
 		}
-		r, body = w.ask("quill", "POST", path, url.Values{"patient": {"ann"}})
+		_, body = w.ask("quill", "POST", path, url.Values{"patient": {"ann"}})
 		for _, words := range []string{"Ash-Okoro", "See vital signs and test results", "See, add, change and delete allergies", "See health problems", "See doctors and nurses", "Know who you are", "Stay connected when you are not here", "makes changes", "Laboratory results"} {
 			if !strings.Contains(body, words) && !strings.Contains(strings.ToLower(body), strings.ToLower(words)) {
 				t.Errorf("the screen does not say %q", words)
