@@ -39,7 +39,7 @@ var tableHarms = []struct {
 	{"a pack deleted", "removed", []string{`DELETE FROM audit_pack` + aPack}},
 	{"the last pack deleted", "removed", []string{`DELETE FROM audit_pack` + anEnd}},
 	{"the newest entries deleted", "", []string{`DELETE FROM audit_fresh` + aFresh}},
-	{"a body flipped", "seal is broken", []string{`UPDATE audit_pack SET body = CAST(substr(body, 1, 100) || x'00' || substr(body, 102) AS BLOB)` + aPack}},
+	{"a body flipped", "seal is broken", []string{`UPDATE audit_pack SET body = CAST(substr(body, 1, 100) || CASE substr(body, 101, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(body, 102) AS BLOB)` + aPack}},
 	{"a body cut", "seal is broken", []string{`UPDATE audit_pack SET body = substr(body, 1, length(body) - 1)` + aPack}},
 	{"bodies exchanged", "seal is broken", []string{`UPDATE audit_pack SET body = (SELECT body FROM audit_pack` + anEnd + `)` + aPack}},
 	{"entries renumbered", "", []string{`DELETE FROM audit_pack` + aPack, `UPDATE audit_pack SET first = 1` + aPack}},

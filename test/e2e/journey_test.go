@@ -113,7 +113,7 @@ func TestKeyboardOnly(t *testing.T) {
 	if v.acts > 2 {
 		t.Errorf("opening a chart took %d actions beside the letters, want 2", v.acts)
 	}
-	v.key("5", "vitals page", `location.pathname.endsWith('/vitals')`)
+	v.key("5", "vitals page", `location.pathname.endsWith('/vitals') && document.readyState === 'complete'`) // before, V opens a page
 	v.key("v", "vitals dialog", `!!document.querySelector('#dlg[open] #f-systolic')`)
 	v.key(kb.Escape, "the dialog closes", `!document.querySelector('dialog[open]')`)
 	v.key("1", "summary page", `!/(vitals|notes|results)$/.test(location.pathname) && !!document.querySelector('.story')`)
