@@ -150,7 +150,8 @@ func (x *exchange) serve() {
 	}
 	t, wrong := parsePath(rest)
 	if wrong == nil {
-		x.form = x.ownForm(t)
+		x.op = x.api.operation(t)
+		x.form = x.ownForm()
 	}
 	if err := x.negotiate(); err != nil {
 		if x.native = errors.Is(err, errNoForm) && wrong == nil && (t.isBinary() || x.form != ""); !x.native {

@@ -30,6 +30,7 @@ type Call struct {
 	at     target
 	form   url.Values // of a POST with a form
 	node   *fhirjson.Node
+	bare   bool // Body is for the operation to read
 	events []audit.Event
 	hints  fhir.Issues // warnings to go with the answer
 	nested bool        // an entry of a Bundle: its caller puts the accesses on record

@@ -29,9 +29,10 @@ type exchange struct {
 	out      format // of the answer
 	sent     format // of the body
 	pretty   bool
-	native   bool   // a Binary, or the form of an operation, is asked for as its bytes
-	form     string // of the operation's own that is asked for
-	begun    bool   // the status has left
+	native   bool       // a Binary, or the form of an operation, is asked for as its bytes
+	form     string     // of the operation's own that is asked for
+	op       *Operation // at the address; nil for none
+	begun    bool       // the status has left
 }
 
 // secure sets what every answer carries. Answers are never kept by caches and never shown as pages.

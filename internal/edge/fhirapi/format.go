@@ -84,8 +84,8 @@ func (x *exchange) negotiate() error {
 }
 
 // ownForm is the form of an operation's own that a request asks for, by _format or before all else in Accept; "" for none.
-func (x *exchange) ownForm(t target) string {
-	op := x.api.operation(t)
+func (x *exchange) ownForm() string {
+	op := x.op
 	if op == nil || len(op.Forms) == 0 {
 		return ""
 	}

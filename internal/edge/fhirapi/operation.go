@@ -39,6 +39,11 @@ type Operation struct {
 	Affects bool     // it changes something: GET is refused, and an idempotency key is honoured by Call.Do
 	Open    bool     // it may be called with parameters that Params does not list
 	Params  []Param
+	// Bodies are the media types of bodies that it reads itself, from Call.Body; of other types a FHIR resource is made. A body of
+	// application/json is FHIR when it is an object with a resourceType.
+	Bodies []string
+	// Refusal writes a refusal in a form of its own that is not an OperationOutcome; nil for none. Entries of Bundles never use it.
+	Refusal func(issues fhir.Issues) (media string, body []byte)
 	// Forms are what it can answer with that is not FHIR, by the names that _format and Accept ask by: "csv", "text/csv".
 	Forms []string
 	// URL is the canonical address of its definition; "" for http://hl7.org/fhir/OperationDefinition/{type}-{name}.
@@ -163,7 +168,7 @@ func (c *Call) readParameters(op *Operation) error {
 			c.Parameters = append(c.Parameters, Parameter{Name: name, Type: "string", Value: &n})
 		}
 	}
-	if !c.empty() {
+	if !c.empty() && !c.bare {
 		n, err := c.Resource()
 		if err != nil {
 			return err

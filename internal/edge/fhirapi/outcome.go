@@ -41,6 +41,11 @@ func (x *exchange) refuse(err error) {
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "5")
 	}
+	if x.op != nil && x.op.Refusal != nil {
+		media, body := x.op.Refusal(issues)
+		x.write(status, media, body)
+		return
+	}
 	body, err := x.encode(fhir.Outcome(issues...))
 	if err != nil {
 		x.out, x.pretty = formatJSON, false

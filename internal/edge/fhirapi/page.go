@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/url"
+	"strings"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -75,4 +76,16 @@ func openPage(tx *db.Tx, path, sealed string) (url.Values, string, error) {
 		return nil, "", wrong
 	}
 	return q, string(place), nil
+}
+
+// SealCursor makes a token that leads to a place in a search: it tells nobody what was searched for, and fits only name, in this
+// practice.
+func SealCursor(tx *db.Tx, name string, values url.Values, place string) (string, error) {
+	link, err := sealPage(tx, name, values, place)
+	return strings.TrimPrefix(link, name+"?_page="), err
+}
+
+// OpenCursor gives back what SealCursor was given.
+func OpenCursor(tx *db.Tx, name, token string) (values url.Values, place string, err error) {
+	return openPage(tx, name, token)
 }
