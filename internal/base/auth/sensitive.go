@@ -12,8 +12,9 @@ import (
 // disorder, whoever records it. Facts, not judgement: what must be hidden further is labelled by people. Notes kept
 // apart are never recognised here; their authors label them.
 //
-// Sources: ICD-10-CM chapters (F10-F19 without tobacco and caffeine, 42 CFR 2.11; B20, Z21, R75, O98.7; A50-A64;
-// T74, T76; Z15), names of ingredients and tests as they stand in code texts. Money and administration are left
+// Sources: ICD-10-CM of the fiscal year 2026 (F10-F19 without tobacco and caffeine, 42 CFR 2.11, and what follows from alcohol; HIV,
+// its tests and its prevention; A50-A64, contraception and termination; maltreatment; carriers and susceptibility), names of
+// ingredients and tests as they stand in code texts. Money and administration are left
 // out: what a claim must say is not hidden from who sends it.
 func Sensitivity(resourceType string, n *fhirjson.Node) (mask int64) {
 	if !coded[resourceType] {
@@ -86,22 +87,29 @@ func codeSensitivity(system, code string) Label {
 	return 0
 }
 
-// icdSensitivity goes by the beginnings of codes.
-var icdSensitivity = []struct {
+// icdSensitivity goes by the beginnings of codes. The children of mothers who used drugs, families of patients and effects of medicines
+// that are mostly prescribed are left out: they say less about the patient than they would hide.
+var icdSensitivity = beginnings(map[Label]string{
+	LabelSubstanceUse: `F10 F11 F12 F13 F14 F15 F16 F18 F19 Z71.41 Z71.51 O99.31 O99.32 T40.1 T40.5 T40.7 T40.8 T40.9 R78.2 R78.3 R11.16
+		E24.4 G31.2 G62.1 G72.1 I42.6 K29.2 K70 K85.2 K86.0`,
+	LabelHIV:          `B20 B21 B22 B23 B24 F02.4 Z21 R75 O98.7 B97.35 E88.14 Z11.4 Z20.6 Z29.81 Z71.7`, // B21-B24 and F02.4: ICD-10 alone
+	LabelSexualHealth: `A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 O98.1 O98.2 O98.3 Z11.3 Z20.2 Z22.4 Z33.2 O04 O07 Z30 Z64.0 Z70 Z72.5 Z79.3 Z92.0 Z97.5 F64 Z87.890`,
+	LabelViolence:     `T74 T76 Y07 Z04.4 Z04.7 Z04.8 Z62.81 Z69 Z91.41 Z91.42 O9A.3 O9A.4 O9A.5`,
+	LabelGenetic:      `Z13.7 Z14 Z15 Z31.43 Z31.44 Z31.5 Z71.83 Z84.81`,
+})
+
+type beginning struct {
 	begins string
 	label  Label
-}{
-	{"F10", LabelSubstanceUse}, {"F11", LabelSubstanceUse}, {"F12", LabelSubstanceUse}, {"F13", LabelSubstanceUse},
-	{"F14", LabelSubstanceUse}, {"F15", LabelSubstanceUse}, {"F16", LabelSubstanceUse}, {"F18", LabelSubstanceUse},
-	{"F19", LabelSubstanceUse}, {"Z71.41", LabelSubstanceUse}, {"Z71.51", LabelSubstanceUse},
-	{"O99.31", LabelSubstanceUse}, {"O99.32", LabelSubstanceUse}, {"T40.1", LabelSubstanceUse}, {"T40.5", LabelSubstanceUse},
-	{"B20", LabelHIV}, {"Z21", LabelHIV}, {"R75", LabelHIV}, {"O98.7", LabelHIV}, {"B97.35", LabelHIV},
-	{"A50", LabelSexualHealth}, {"A51", LabelSexualHealth}, {"A52", LabelSexualHealth}, {"A53", LabelSexualHealth},
-	{"A54", LabelSexualHealth}, {"A55", LabelSexualHealth}, {"A56", LabelSexualHealth}, {"A57", LabelSexualHealth},
-	{"A58", LabelSexualHealth}, {"A59", LabelSexualHealth}, {"A60", LabelSexualHealth}, {"A63", LabelSexualHealth},
-	{"A64", LabelSexualHealth}, {"Z33.2", LabelSexualHealth}, {"O04", LabelSexualHealth},
-	{"T74", LabelViolence}, {"T76", LabelViolence}, {"Z69", LabelViolence},
-	{"Z15", LabelGenetic},
+}
+
+func beginnings(m map[Label]string) (out []beginning) {
+	for label, list := range m {
+		for begins := range strings.FieldsSeq(list) {
+			out = append(out, beginning{begins, label})
+		}
+	}
+	return out // none begins another: their order does not matter
 }
 
 // ingredients are RxNorm ingredient codes.
