@@ -7,7 +7,7 @@ BIN   := bin/yarrow
 STATIC := CGO_ENABLED=0
 ARTEFACTS ?= $(CURDIR)/artefacts
 
-.PHONY: run build assets gen test check drift staticcheck e2e conformance interop bench bench-api fuzz clean need need-test
+.PHONY: run build assets gen test check drift staticcheck e2e conformance interop bench bench-api fuzz powercut clean need need-test
 
 run: build
 	./$(BIN) demo
@@ -48,6 +48,8 @@ staticcheck:
 
 test: need-test assets check test/interop/node_modules/.package-lock.json
 	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -timeout 25m ./...
+	$(STATIC) $(GO) build -o $(BIN) ./cmd/yarrow
+	YARROW_ARTEFACTS=$(ARTEFACTS) scripts/powercut.sh 3
 
 e2e: need-test assets
 	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -count=1 -v -timeout 20m ./test/e2e/...
@@ -70,6 +72,12 @@ bench: need-test assets
 # The FHIR interface of a whole server against a bare one, on both databases; scripts/bench-api.sh says what can be set.
 bench-api: need assets
 	scripts/bench-api.sh
+
+# The power of the disk is cut under a whole server, on both databases; CYCLES says how often.
+CYCLES ?= 100
+powercut: need-test assets
+	$(STATIC) $(GO) build -o $(BIN) ./cmd/yarrow
+	YARROW_POWERCUT=required scripts/powercut.sh $(CYCLES)
 
 FUZZTIME ?= 20s
 fuzz: need

@@ -26,6 +26,7 @@ const (
 	exitUsage   = 2 // the command line was wrong
 	exitInput   = 3 // some of the input was refused; what was accepted is kept
 	exitDamaged = 4 // stored data is damaged
+	exitUnable  = 5 // this machine cannot do what was asked; nothing is known from it
 )
 
 type commands struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -114,14 +115,32 @@ func (c *proveAudit) Run(ctx context.Context, out *output) error {
 	return c.carry(ctx, out, p)
 }
 
-type proveDurability struct{ proving }
+type proveDurability struct {
+	proving
+	Power    bool   `help:"Cut the power of the disk instead of killing the server: needs root, nbdkit and libnbd-bin."`
+	Postgres string `help:"With --power: run a PostgreSQL server of its own on that disk, from this folder of programs." placeholder:"DIR" type:"existingdir"`
+}
 
 func (c *proveDurability) Run(ctx context.Context, out *output) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return c.carry(ctx, out, prove.Durability(program))
+	var power *prove.Power
+	switch {
+	case c.Power && c.Database != "":
+		return fhir.Problem("value", "A power cut would harm the database at this address.", "Leave out --database and --owner; --postgres runs a server of the proof's own.")
+	case c.Power:
+		power = &prove.Power{Postgres: c.Postgres}
+	case c.Postgres != "":
+		return fhir.Problem("value", "--postgres belongs to --power.", "Add --power, or give --database and --owner.")
+	}
+	err = c.carry(ctx, out, prove.Durability(program, power))
+	if errors.Is(err, prove.ErrNoDevice) {
+		out.problem(fhir.Problem("not-supported", "The power cannot be cut on this machine.", "It takes root, /dev/fuse, loop devices, and the Debian packages nbdkit and libnbd-bin.").Because(err))
+		return exitError(exitUnable)
+	}
+	return err
 }
 
 type proveIsolation struct{ proving }

@@ -37,7 +37,7 @@ type said struct {
 
 // send sends a probe to a program. Answers that do not end are cut.
 func send(ctx context.Context, h http.Handler, p probe, credential http.Header) said {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a busy machine is no refusal
 	defer cancel()
 	u, err := url.Parse(Origin + p.path)
 	if err != nil {

@@ -99,6 +99,13 @@ func (r *Run) Count(name string, n int64) {
 	r.report.Counts[name] += n
 }
 
+// Most keeps the largest of what is counted under a name.
+func (r *Run) Most(name string, n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Counts[name] = max(r.report.Counts[name], n)
+}
+
 // Fail notes that the property did not hold.
 func (r *Run) Fail(format string, args ...any) {
 	r.mu.Lock()

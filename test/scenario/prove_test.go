@@ -19,7 +19,7 @@ func TestProofs(t *testing.T) {
 	}{
 		{"audit", "40", "receipts checked"},
 		{"erasure", "1", "strings readable before"},
-		{"durability", "2", "acknowledged"},
+		{"durability", "50", "acknowledged: transaction"},
 		{"isolation", "1", "canaries"},
 	} {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
