@@ -377,12 +377,14 @@ func TestMisuseIsRefused(t *testing.T) {
 			t.Errorf("writing in a View: %v", err)
 		}
 		// Even when the write is disguised as a query.
-		err = d.View(ctx, d.Scope(1), func(tx *db.Tx) error {
-			var id int
-			return tx.QueryRow(ctx, db.SQL(`INSERT INTO note (practice_id, id) VALUES ($1, 1) RETURNING id`), 1).Scan(&id)
-		})
-		if err == nil || count(t, d, 1) != 0 {
-			t.Errorf("a write disguised as a query: %v", err)
+		for _, run := range []func(context.Context, db.Scope, func(*db.Tx) error) error{d.View, d.Glance} {
+			err = run(ctx, d.Scope(1), func(tx *db.Tx) error {
+				var id int
+				return tx.QueryRow(ctx, db.SQL(`INSERT INTO note (practice_id, id) VALUES ($1, 1) RETURNING id`), 1).Scan(&id)
+			})
+			if err == nil || count(t, d, 1) != 0 {
+				t.Errorf("a write disguised as a query: %v", err)
+			}
 		}
 	})
 }

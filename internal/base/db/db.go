@@ -112,15 +112,21 @@ func (d *DB) Create(ctx context.Context, id PracticeID) error {
 // side at READ COMMITTED: a check that must still hold at the commit belongs into the writing statement, or behind
 // a row written first.
 func (d *DB) Do(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, true)
+	return d.run(ctx, s, fn, true, false)
 }
 
 // View runs fn in a read-only transaction that sees one state of the practice.
 func (d *DB) View(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, false)
+	return d.run(ctx, s, fn, false, false)
 }
 
-func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write bool) error {
+// Glance is View for what one statement answers, such as the read of a resource. On PostgreSQL it costs a third: there is no
+// transaction around fn, and a second statement sees what was committed meanwhile.
+func (d *DB) Glance(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
+	return d.run(ctx, s, fn, false, true)
+}
+
+func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write, glance bool) error {
 	if s == nil || !s.Valid() {
 		return ErrNoScope
 	}
@@ -137,7 +143,7 @@ func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write bool
 	if a := aroundOf(ctx); write && a != nil && a.practice == s.Practice() {
 		ctx, fn = Plain(ctx), a.wrap(fn)
 	}
-	tx := &Tx{db: d, scope: s, keys: k, write: write}
+	tx := &Tx{db: d, scope: s, keys: k, write: write, glance: glance}
 	if err := d.transact(ctx, tx, fn); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type postgresBackend struct {
 	practice *pgPool
 	system   *pgPool
 	fitting  sync.Map // PracticeID: its keys are those it was made with
+	citus    bool
 
 	flushes   flushes
 	flushSlot int64 // a row of its own for the marks of this process, most likely
@@ -99,7 +100,8 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 	// The pipeline may outlive ctx (see end), so ctx is watched here: when it ends, waiting for the server ends too,
 	// and with it the connection.
 	stop := context.AfterFunc(ctx, func() { _ = conn.c.Conn().SetDeadline(time.Unix(1, 0)) })
-	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: tx.Practice(), readOnly: !tx.write}
+	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: tx.Practice(), readOnly: !tx.write,
+		glance: tx.glance && !b.citus, local: b.citus}
 	ended := false // by commit
 	defer func() { // also when fn panics or calls Goexit
 		tx.done = true
@@ -259,12 +261,14 @@ func (b *postgresBackend) inspect(ctx context.Context, m migrations) error {
 	}
 
 	rows, err := query(`SELECT current_setting('server_version_num')::int >= 150000, current_setting('fsync'),
-		current_setting('synchronous_commit'), r.rolsuper OR r.rolbypassrls, current_user
+		current_setting('synchronous_commit'), r.rolsuper OR r.rolbypassrls, current_user,
+		EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')
 		FROM pg_roles r WHERE r.rolname = current_user`)
 	if err != nil {
 		return unreachable(err)
 	}
 	state := rows[0]
+	b.citus = state[5] == "t"
 	switch {
 	case state[0] != "t":
 		return fhir.Problem("not-supported", "This PostgreSQL is too old.", "Use PostgreSQL 15 or later.")

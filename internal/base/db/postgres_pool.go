@@ -33,6 +33,7 @@ type pgConn struct {
 	c        *pgconn.PgConn
 	prepared map[*Stmt]map[string]string // statement and argument types to name
 	raw      map[string]string           // BEGIN and the like, to name
+	practice PracticeID                  // whose the connection is, System while it is nobody's; see pgSession.own
 	named    int
 	born     time.Time
 
@@ -69,6 +70,8 @@ func newPool(url, schema string) (*pgPool, error) {
 		"application_name": "yarrow",
 		"timezone":         "UTC",
 		"jit":              "off",
+		// Do says that it writes; what stands in no transaction of its own cannot.
+		"default_transaction_read_only": "on",
 		// A plan made for the values at hand asks the statistics about this practice. They do not know one that just came, or
 		// just took its records in; PostgreSQL then expects no rows, takes any index, and reads the practice for every row it
 		// looks up. A plan made for any practice expects the average one.

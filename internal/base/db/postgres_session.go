@@ -10,13 +10,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// pgSession runs one transaction in the pipeline mode of the protocol: BEGIN, the practice's setting and everything
+// pgSession runs one transaction in the pipeline mode of the protocol: the practice's setting, BEGIN and everything
 // queued travel with the first statement whose answer is needed, in one round trip.
 type pgSession struct {
 	conn     *pgConn
 	pipe     *pgconn.Pipeline
 	practice PracticeID
 	readOnly bool
+	glance   bool // no transaction around the statements; see DB.Glance
+	local    bool // the practice is set within the transaction; see own
 
 	begun   bool
 	pending []pending // sent, answers not read
@@ -28,20 +30,25 @@ type pgSession struct {
 // pending says which answer comes next.
 type pending struct {
 	prepare bool
+	owns    bool   // the end of the setting of the practice
 	undo    func() // forget a name that the server may not have
 }
 
 var binaryResults = []int16{1}
 
-// begin puts BEGIN and the practice in front of the first statement. Row security reads app.practice; SET LOCAL ends
-// with the transaction, so that a connection never keeps a practice. The literal is a number we print ourselves:
-// set_config would not be passed on to the workers of Citus.
+// begin puts the practice and BEGIN in front of the first statement.
 func (s *pgSession) begin() {
 	if s.begun {
 		return
 	}
 	s.begun = true
-	text := "BEGIN"
+	if !s.local {
+		s.own()
+	}
+	if s.glance {
+		return
+	}
+	text := "BEGIN READ WRITE"
 	if s.readOnly {
 		text = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
@@ -50,9 +57,30 @@ func (s *pgSession) begin() {
 		// Writes look rows up by their keys, many at a time: a plan that does not know how many reads far too much.
 		s.raw("SET LOCAL plan_cache_mode = auto")
 	}
-	if s.practice != System {
-		s.raw("SET LOCAL app.practice = '" + strconv.FormatInt(int64(s.practice), 10) + "'")
+	if s.local && s.practice != System {
+		s.raw("SET LOCAL" + s.setting())
 	}
+}
+
+// own has the connection belong to the practice: row security reads app.practice. The setting outlasts the transaction, so that
+// the next one of the same practice need not make it again. It is made in a round of its own before BEGIN, which no ROLLBACK
+// takes back, and pgConn.practice is what the server has confirmed. Every statement names its practice besides: should the two
+// ever differ, nothing is found and nothing written.
+//
+// Citus passes only what is set within a transaction on to its workers; see pgSession.local.
+func (s *pgSession) own() {
+	if s.practice == System || s.conn.practice == s.practice {
+		return
+	}
+	s.conn.practice = System
+	s.raw("SET" + s.setting())
+	s.pipe.SendPipelineSync()
+	s.pending = append(s.pending, pending{owns: true})
+}
+
+// setting is a number we print ourselves: set_config would not be passed on to the workers of Citus.
+func (s *pgSession) setting() string {
+	return " app.practice = '" + strconv.FormatInt(int64(s.practice), 10) + "'"
 }
 
 // rawLimit bounds the texts a connection keeps prepared: a few, and one for each practice it has served.
@@ -147,6 +175,12 @@ func (s *pgSession) answer() error {
 		switch r := res.(type) {
 		case *pgconn.StatementDescription:
 			return nil
+		case *pgconn.PipelineSync:
+			if !p.owns {
+				return s.fail(errors.New("db: PostgreSQL answered out of turn"))
+			}
+			s.conn.practice = s.practice
+			return nil
 		case *pgconn.ResultReader:
 			_, err = r.Close()
 			if err == nil {
@@ -167,6 +201,9 @@ func (s *pgSession) fail(err error) error {
 	for _, p := range s.pending {
 		if p.undo != nil {
 			p.undo()
+		}
+		if p.owns { // what was sent behind it is still carried out, in nobody's name: the connection is of no more use
+			s.conn.cut = true
 		}
 	}
 	s.pending = nil
@@ -381,8 +418,8 @@ func (s *pgSession) end() bool {
 	if s.free() != nil || len(s.pending) > 0 {
 		return false
 	}
-	if !s.begun {
-		return false
+	if !s.begun || s.glance {
+		return s.glance
 	}
 	if name := s.conn.raw["COMMIT"]; name != "" {
 		s.pipe.SendQueryPrepared(name, nil, nil, nil)
@@ -405,6 +442,9 @@ func (s *pgSession) rollback() {
 	}
 	if s.rows != nil {
 		s.rows.discard()
+	}
+	if s.glance {
+		return
 	}
 	s.failed = nil
 	s.raw("ROLLBACK")

@@ -17,6 +17,7 @@ type Tx struct {
 	sess   session
 	now    time.Time
 	write  bool
+	glance bool
 	done   bool
 	err    error // the first failure: the transaction is lost
 	commit []func()

@@ -81,6 +81,14 @@ func (c *Call) View(ctx context.Context, fn func(tx *db.Tx) error) error {
 	return c.x.api.o.DB.View(ctx, c.Scope, fn)
 }
 
+// glance is View for what one statement answers.
+func (c *Call) glance(ctx context.Context, fn func(tx *db.Tx) error) error {
+	if c.tx != nil {
+		return fn(c.tx)
+	}
+	return c.x.api.o.DB.Glance(ctx, c.Scope, fn)
+}
+
 // Header is a header of the request.
 func (c *Call) Header(name string) string { return c.x.r.Header.Get(name) }
 

@@ -14,7 +14,7 @@ func (a *API) readOne(ctx context.Context, c *Call) (*Answer, error) {
 		return nil, err
 	}
 	var r *fhirstore.Resource
-	err := c.View(ctx, func(tx *db.Tx) (err error) {
+	err := c.glance(ctx, func(tx *db.Tx) (err error) {
 		r, err = a.o.Store.Read(ctx, tx, c.Type, c.ID)
 		return err
 	})

@@ -3,6 +3,7 @@ package fhirapi
 import (
 	"context"
 	"net/url"
+	"strings"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/db"
@@ -41,7 +42,11 @@ type finding struct {
 func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 	values := c.values()
 	f := &finding{typ: typ, self: c.self()}
-	err := c.View(ctx, func(tx *db.Tx) error {
+	look := c.View
+	if typ != "" && !several(values) {
+		look = c.glance
+	}
+	err := look(ctx, func(tx *db.Tx) error {
 		place := ""
 		if sealed := values.Get("_page"); sealed != "" {
 			var err error
@@ -63,6 +68,18 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 	}
 	c.See(searchEvent(typ, f.page.Resources, f.page.Included))
 	return f, nil
+}
+
+// several says that a search asks for more than its matches, which then should be of one moment.
+func several(values url.Values) bool {
+	for name := range values {
+		for _, more := range []string{"_include", "_revinclude", "_total", "_summary", "_sort", "_page"} {
+			if strings.HasPrefix(name, more) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // query carries out the search: of one type, or with typ "" of several.
