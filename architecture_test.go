@@ -47,6 +47,7 @@ var shelves = []string{
 	"internal/base/files",
 	"internal/base/egress",
 	"internal/base/oauth",
+	"internal/base/signon",
 	"internal/base/fhirstore",
 	"internal/base/codes",
 	"internal/base/guides",

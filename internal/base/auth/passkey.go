@@ -95,7 +95,7 @@ func (a *Auth) BeginPasskeyRegistration(ctx context.Context, s Staff) (options [
 	if err != nil {
 		return nil, "", err
 	}
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return nil, "", err
 	}
 	o, err := a.owner(ctx, s.Practice(), personOfID, s.UserID())
@@ -143,7 +143,7 @@ func (a *Auth) FinishPasskeyRegistration(ctx context.Context, s Staff, ticket, n
 	if err != nil {
 		return err
 	}
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return err
 	}
 	c, err := a.resumeCeremony(ctx, forRegistration, ticket)
@@ -234,7 +234,7 @@ func (a *Auth) FinishPasskeySignIn(ctx context.Context, r PasskeySignIn) (token 
 	if err != nil && who.id == 0 {
 		return "", Staff{}, refused() // about nobody: recording it would let anybody fill the audit
 	}
-	if err != nil || c.Practice != r.Practice || p.Access.Contract == ContractClosed {
+	if err != nil || c.Practice != r.Practice || p.Access.Contract == ContractClosed || !p.SignOn.allows(who.id) {
 		return "", Staff{}, a.failed(ctx, p, who.id, r.RemoteAddr, r.UserAgent)
 	}
 	settle := func(ctx context.Context, tx *db.Tx) error { return a.passkeyUsed(ctx, tx, c, who.person, p.ID, key) }
@@ -316,6 +316,9 @@ func (a *Auth) FinishPasskeyStepUp(ctx context.Context, s Staff, ticket string, 
 	if err != nil || who.id != s.UserID() || c.User != who.id || c.For != s.session {
 		return refused()
 	}
+	if p, err := a.PracticeByID(ctx, s.Practice()); err != nil || !p.SignOn.allows(who.id) {
+		return refused()
+	}
 	return a.stepUp(ctx, s, proofPasskey, func(ctx context.Context, tx *db.Tx) error {
 		return a.passkeyUsed(ctx, tx, c, who.person, s.Practice(), key)
 	})
@@ -346,7 +349,7 @@ func (a *Auth) Passkeys(ctx context.Context, s Staff) ([]Passkey, error) {
 
 // RemovePasskey takes a passkey away. The last second factor stays until there is another.
 func (a *Auth) RemovePasskey(ctx context.Context, s Staff, id int64) error {
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return err
 	}
 	e := audit.Event{Action: audit.ActionAdmin, Type: "Credential", Detail: "passkey removed"}

@@ -19,6 +19,7 @@ type Practice struct {
 	Slug     string // its place in every URL; it never changes
 	Name     string
 	Settings Settings
+	SignOn   SignOnRule
 	Access   AccessState
 }
 

@@ -27,8 +27,9 @@ var (
 	setPracticeSettings = db.SQL(`UPDATE practice SET idle_s = $3, absolute_s = $4, mfa = $5
 		WHERE practice_id = $1 AND id = $2`)
 	listPractices = db.SQL(`SELECT p.id, p.slug, p.name, p.idle_s, p.absolute_s, p.mfa,
-			s.contract, s.baa_at, s.modules, s.consent_epoch
+			s.contract, s.baa_at, s.modules, s.consent_epoch, coalesce(r.only_there, 0), coalesce(r.recovery, '')
 		FROM practice p JOIN access_state s ON s.practice_id = $1 AND s.practice = p.id
+		LEFT JOIN sign_on_rule r ON r.practice_id = $1 AND r.practice = p.id
 		WHERE p.practice_id = $1 AND p.state = $2 ORDER BY p.id`)
 	insertPractice = db.InsertInto("practice",
 		"practice_id", "id", "slug", "name", "state", "idle_s", "absolute_s", "mfa", "created")
@@ -99,15 +100,16 @@ func practices(ctx context.Context, tx *db.Tx) ([]Practice, error) {
 	var out []Practice
 	for rows.Next() {
 		var p Practice
-		var id, idle, absolute, mfa, baa int64
-		var contract, modules string
+		var id, idle, absolute, mfa, baa, only int64
+		var contract, modules, recovery string
 		if err := rows.Scan(&id, &p.Slug, &p.Name, &idle, &absolute, &mfa,
-			&contract, &baa, &modules, &p.Access.ConsentEpoch); err != nil {
+			&contract, &baa, &modules, &p.Access.ConsentEpoch, &only, &recovery); err != nil {
 			return nil, err
 		}
 		p.ID = db.PracticeID(id)
 		p.Settings = Settings{Idle: time.Duration(idle) * time.Second, Absolute: time.Duration(absolute) * time.Second, MFA: mfa != 0}
 		p.Access.set(contract, baa, modules)
+		p.SignOn = signOnRule(only, recovery)
 		out = append(out, p)
 	}
 	return out, rows.Err()

@@ -19,17 +19,20 @@ const (
 	proofPasskey
 	proofRecovery
 	proofDemo
+	proofSignOn       // an identity provider said so
+	proofSignOnStrong // and that there were two factors
 )
 
-// strong is whether a session has two factors. A passkey is two: the device and what unlocks it.
+// strong is whether a session has two factors. A passkey is two: the device and what unlocks it. An identity provider's word
+// is one, unless it says that it saw two.
 func (p proof) strong() bool {
-	return p&(proofPasskey|proofDemo) != 0 || p&proofPassword != 0 && p&(proofTOTP|proofRecovery) != 0
+	return p&(proofPasskey|proofDemo|proofSignOnStrong) != 0 || p&proofPassword != 0 && p&(proofTOTP|proofRecovery) != 0
 }
 
 // String is how the audit writes it.
 func (p proof) String() string {
 	out := ""
-	for i, w := range []string{"password", "authenticator app", "passkey", "recovery code", "demonstration"} {
+	for i, w := range []string{"password", "authenticator app", "passkey", "recovery code", "demonstration", "sign-on", "sign-on with two factors"} {
 		if p&(1<<i) != 0 {
 			if out != "" {
 				out += ", "

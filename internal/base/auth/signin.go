@@ -136,7 +136,7 @@ func (a *Auth) prove(ctx context.Context, at *attempt) (person, proof, error) {
 	step := totpStepOf(who.secret, at.code, a.clock.Now())
 	how := proofPassword
 	switch {
-	case !who.active || at.practice.Access.Contract == ContractClosed:
+	case !who.active || at.practice.Access.Contract == ContractClosed || !at.practice.SignOn.allows(who.id):
 		right = false
 	case !at.second || !who.secondFactor():
 	case step > who.totpStep:

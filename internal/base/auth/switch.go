@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
 )
 
 // PracticesOf lists the practices the person belongs to, the present one among them.
@@ -53,6 +54,9 @@ func (a *Auth) Switch(ctx context.Context, s Staff, practiceSlug, remote, agent 
 	})
 	if err != nil {
 		return "", Staff{}, err
+	}
+	if how&(proofSignOn|proofSignOnStrong) != 0 {
+		return "", Staff{}, fhir.Problem("forbidden", "This practice's sign-on opens no other practice.", "Sign in to the other practice by itself.")
 	}
 	if !who.active || p.Access.Contract == ContractClosed || !a.clock.Now().Before(from.expires) {
 		return "", Staff{}, forbidden()

@@ -81,7 +81,7 @@ const enrolWithin = 10 * time.Minute
 
 // BeginTOTP offers an authenticator secret to the person. Nothing changes before [Auth.FinishTOTP].
 func (a *Auth) BeginTOTP(ctx context.Context, s Staff) (TOTPEnrolment, error) {
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return TOTPEnrolment{}, err
 	}
 	p, err := a.PracticeByID(ctx, s.Practice())
@@ -101,7 +101,7 @@ func (a *Auth) BeginTOTP(ctx context.Context, s Staff) (TOTPEnrolment, error) {
 // Other sessions of the person end. The present session counts as signed in with that factor; its next Resume has
 // the person's full permissions.
 func (a *Auth) FinishTOTP(ctx context.Context, s Staff, ticket, code string) error {
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return err
 	}
 	var t totpTicket

@@ -297,7 +297,7 @@ func (a *Auth) AcceptInvite(ctx context.Context, practiceSlug, invite, password 
 
 // ChangePassword replaces the person's own password and ends their other sessions.
 func (a *Auth) ChangePassword(ctx context.Context, s Staff, password string) error {
-	if err := a.Recent(s, StepUpWithin); err != nil {
+	if err := a.recentOwn(ctx, s); err != nil {
 		return err
 	}
 	p, err := a.PracticeByID(ctx, s.Practice())
