@@ -261,6 +261,38 @@ func TestCodes(t *testing.T) {
 	})
 }
 
+// SMART App Launch asks for no client_id when a token is refreshed. A public client may leave it out and its token still rotates; whoever
+// has a secret must show it, and a made-up or used token opens nothing.
+func TestRefreshUnnamed(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		again := func(refresh string) reply {
+			return w.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}})
+		}
+		first := w.connect("launch/patient offline_access patient/Patient.rs", "pat-1")
+		second := again(first.str("refresh_token"))
+		if second.status != 200 || second.str("refresh_token") == first.str("refresh_token") || !w.opens(w.alder, second.str("access_token")) {
+			t.Fatalf("a public client without its id: %d %v", second.status, second.body)
+		}
+		if r := again(first.str("refresh_token")); r.status != 400 || w.opens(w.alder, second.str("access_token")) {
+			t.Errorf("a refresh token used twice must end the family: %d %v", r.status, r.body)
+		}
+		if r := again(random(prefixRefresh)); r.status != 401 || r.str("error") != "invalid_client" {
+			t.Errorf("a made-up refresh token: %d %v", r.status, r.body)
+		}
+		code := w.authorize(w.ann, w.request(w.confidential, "launch/patient offline_access patient/Patient.rs"), "pat-1").Get("code")
+		form := w.redeemForm(w.confidential, code)
+		form.Set("client_secret", w.secret)
+		own := w.token(form)
+		if own.str("refresh_token") == "" {
+			t.Fatalf("no refresh token to try with: %d %v", own.status, own.body)
+		}
+		if r := again(own.str("refresh_token")); r.status != 401 || !w.opens(w.alder, own.str("access_token")) {
+			t.Errorf("a client with a secret that does not show it: %d %v", r.status, r.body)
+		}
+	})
+}
+
 // S-08: refresh tokens rotate; one used twice ends its family; scopes never grow; without offline_access the session's end is the end.
 func TestRefresh(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {

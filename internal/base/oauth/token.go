@@ -106,6 +106,27 @@ func (s *Server) identify(ctx context.Context, p auth.Practice, cr credentials) 
 	return c, nil
 }
 
+// bearer finds the client of a refresh token that came without a client_id. SMART App Launch asks for none when a token is refreshed
+// (2.2.0, "Refresh access token"), and a public client cannot prove anything with it; whoever has a key or secret must use it.
+func (s *Server) bearer(ctx context.Context, p auth.Practice, text string) (*Client, error) {
+	var g grant
+	err := s.db.View(ctx, work(p.ID), func(tx *db.Tx) (err error) {
+		_, g, _, err = tokenAndGrant(ctx, tx, kindRefresh, text)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Client(ctx, p.ID, g.client)
+	if err = notFoundIsNil(err); err != nil {
+		return nil, err
+	}
+	if c == nil || c.Kind != Public || !c.Usable() {
+		return nil, invalidClient()
+	}
+	return c, nil
+}
+
 // exchange answers the token endpoint.
 func (s *Server) exchange(ctx context.Context, p auth.Practice, cr credentials) (map[string]any, error) {
 	f := cr.form
@@ -121,7 +142,13 @@ func (s *Server) exchange(ctx context.Context, p auth.Practice, cr credentials) 
 	default:
 		return nil, &oauthError{http.StatusBadRequest, "unsupported_grant_type", "authorization_code, refresh_token and client_credentials are supported"}
 	}
-	c, err := s.identify(ctx, p, cr)
+	var c *Client
+	var err error
+	if f.Get("grant_type") == "refresh_token" && !cr.basic && !f.Has("client_id") && !f.Has("client_secret") && !f.Has("client_assertion") {
+		c, err = s.bearer(ctx, p, f.Get("refresh_token"))
+	} else {
+		c, err = s.identify(ctx, p, cr)
+	}
 	if err != nil {
 		return nil, err
 	}
