@@ -22,7 +22,10 @@ import (
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirpath"
 	"yarrow.health/internal/standards/ucum"
+	"yarrow.health/internal/web/webtest"
 )
+
+func TestMain(m *testing.M) { webtest.Main(m) }
 
 // packages says whether the programs are installed; `make interop` installs them.
 func packages(t *testing.T) bool {
@@ -52,12 +55,11 @@ func node(t *testing.T, stdin []byte, env []string, script string) []byte {
 // demonstration starts `yarrow demo` until the test ends and gives its demo.json.
 func demonstration(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "yarrow")
-	if out, err := exec.Command("go", "build", "-o", bin, "yarrow.health/cmd/yarrow").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	bin, err := webtest.Program()
+	if err != nil {
+		t.Fatal(err)
 	}
-	data := filepath.Join(dir, "demo")
+	data := filepath.Join(t.TempDir(), "demo")
 	cmd := exec.Command(bin, "demo", "--data", data, "--listen", "127.0.0.1:0", "--patients", "12")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
