@@ -229,7 +229,8 @@ func (s *Server) spend(ctx context.Context, p db.PracticeID, client string, a as
 	return once, err
 }
 
-// How long a fetched key set is used, and how soon it is fetched again for a kid that it lacks.
+// How long a fetched key set is used at most, and how soon it is fetched again for a kid that it lacks. An answer whose Cache-Control
+// allows less is used for less: (g)(10) has the keys of programs kept no longer than they say.
 const (
 	keySetLasts = time.Hour
 	keySetAgain = time.Minute
@@ -245,21 +246,38 @@ func (s *Server) clientKeys(ctx context.Context, c *Client, kid string) (jwk.Set
 	s.mu.Unlock()
 	if ok {
 		_, has := keyOf(known.set, kid)
-		if age := s.clock.Since(known.read); age >= 0 && (age < keySetAgain || has && age < keySetLasts) {
+		if age := s.clock.Since(known.read); age >= 0 && age < known.lasts && (age < keySetAgain || has) {
 			if known.set == nil {
 				return nil, errors.New("oauth: the key set could not be fetched a moment ago")
 			}
 			return known.set, nil
 		}
 	}
-	set, err := s.fetchKeys(ctx, c.JWKSURL)
+	set, lasts, err := s.fetchKeys(ctx, c.JWKSURL)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.sets) > 1000 {
 		s.sets = map[string]keySet{}
 	}
-	s.sets[c.JWKSURL] = keySet{set: set, read: s.clock.Now()} // a failure too: nobody makes us ask again and again
+	s.sets[c.JWKSURL] = keySet{set: set, read: s.clock.Now(), lasts: lasts} // a failure too: nobody makes us ask again and again
 	return set, err
+}
+
+// keptFor is how long an answer may be kept (RFC 9111 §5.2.2), keySetLasts at most.
+func keptFor(h http.Header) time.Duration {
+	lasts := keySetLasts
+	for _, d := range strings.Split(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(d), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return 0
+		case "max-age":
+			if n, err := strconv.Atoi(strings.Trim(value, `"`)); err == nil && n >= 0 && n < int(keySetLasts/time.Second) {
+				lasts = time.Duration(n) * time.Second
+			}
+		}
+	}
+	return lasts
 }
 
 func keyOf(set jwk.Set, kid string) (jwk.Key, bool) {
@@ -271,29 +289,32 @@ func keyOf(set jwk.Set, kid string) (jwk.Key, bool) {
 
 // fetchKeys asks for a key set through the one way out. The address was approved with the client; redirects are not followed and
 // addresses inside our own network are refused there.
-func (s *Server) fetchKeys(ctx context.Context, address string) (jwk.Set, error) {
+func (s *Server) fetchKeys(ctx context.Context, address string) (set jwk.Set, lasts time.Duration, err error) {
 	if s.egress == nil {
-		return nil, errors.New("oauth: outside connections are off")
+		return nil, keySetAgain, errors.New("oauth: outside connections are off")
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, err
+		return nil, keySetAgain, err
 	}
 	d := egress.Destination{Host: strings.ToLower(u.Hostname()), Purpose: "keys of programs", Agreement: "none: no patient data"}
 	if n, err := strconv.Atoi(u.Port()); err == nil {
 		d.Ports = []int{n}
 	}
 	if err := s.egress.Allow(d); err != nil {
-		return nil, err
+		return nil, keySetAgain, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := s.egress.Do(ctx, egress.Request{Method: http.MethodGet, URL: address, Header: http.Header{"Accept": {"application/json"}}})
 	if err != nil {
-		return nil, err
+		return nil, keySetAgain, err
 	}
 	if r.Status != http.StatusOK {
-		return nil, fmt.Errorf("oauth: the key set answered %d", r.Status)
+		return nil, keySetAgain, fmt.Errorf("oauth: the key set answered %d", r.Status)
 	}
-	return publicKeys(bytes.TrimSpace(r.Body))
+	if set, err = publicKeys(bytes.TrimSpace(r.Body)); err != nil {
+		return nil, keySetAgain, err
+	}
+	return set, keptFor(r.Header), nil
 }

@@ -442,10 +442,13 @@ func TestRegistration(t *testing.T) {
 func TestKeySets(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t, nil))
 	asked, status := 0, 200
-	body := string(w.jwks())
+	body, cache := string(w.jwks()), ""
 	mux := http.NewServeMux()
 	mux.HandleFunc("/jwks", func(hw http.ResponseWriter, _ *http.Request) {
 		asked++
+		if cache != "" {
+			hw.Header().Set("Cache-Control", cache)
+		}
 		if status == 302 {
 			hw.Header().Set("Location", "/other")
 		}
@@ -484,6 +487,23 @@ func TestKeySets(t *testing.T) {
 			t.Errorf("answered %d; keys were asked for %d times", status, asked)
 		}
 	}
+	for kept, wait := range map[string]struct{ within, after time.Duration }{"max-age=300": {4 * time.Minute, 2 * time.Minute}, "no-store": {0, time.Second},
+		"private, max-age=30": {20 * time.Second, 20 * time.Second}} {
+		w.d.Clock.Advance(2 * time.Hour)
+		cache = kept
+		ask()
+		before := asked
+		if w.d.Clock.Advance(wait.within); kept != "no-store" {
+			if status := ask(); status != 200 || asked != before {
+				t.Errorf("%s: answered %d; asked %d times more within its time", kept, status, asked-before)
+			}
+		}
+		w.d.Clock.Advance(wait.after)
+		if status := ask(); status != 200 || asked != before+1 {
+			t.Errorf("%s: answered %d; asked %d times more after its time", kept, status, asked-before)
+		}
+	}
+	cache = ""
 	w.d.Clock.Advance(2 * time.Hour)
 	for what, change := range map[string]func(){"a redirect": func() { status = 302 }, "an error": func() { status = 500 }, "no keys": func() { status, body = 200, "{}" }, "a flood": func() { body = strings.Repeat(" ", maxKeySet) + string(w.jwks()) + strings.Repeat("x", maxKeySet) }} {
 		change()

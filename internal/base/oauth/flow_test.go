@@ -293,6 +293,26 @@ func TestRefreshUnnamed(t *testing.T) {
 	})
 }
 
+// § 170.315(g)(10)(v)(A)(2): whoever uses a refresh token gets one that is good for three months at least, however old the grant is.
+func TestRefreshLasts(t *testing.T) {
+	d := dbtest.SQLite(t, nil)
+	w := newWorld(t, d)
+	again := func(refresh string) reply {
+		return w.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}, "client_id": {w.public.ID}})
+	}
+	r := w.connect("launch/patient offline_access patient/Patient.rs", "pat-1")
+	for range 8 {
+		d.Clock.Advance(91 * 24 * time.Hour)
+		if r = again(r.str("refresh_token")); r.status != 200 {
+			t.Fatalf("three months after it was given a refresh token gets %d %v", r.status, r.body)
+		}
+	}
+	d.Clock.Advance(94 * 24 * time.Hour)
+	if late := again(r.str("refresh_token")); late.status != 400 {
+		t.Errorf("a grant that nobody used for more than three months, a year after it was made, still opens: %d", late.status)
+	}
+}
+
 // S-08: refresh tokens rotate; one used twice ends its family; scopes never grow; without offline_access the session's end is the end.
 func TestRefresh(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {

@@ -14,10 +14,12 @@ import (
 	"yarrow.health/internal/standards/fhir"
 )
 
-// How long a grant stands at most. With offline_access a program may come back for a year without asking; anything else ends with
-// the session in which it was granted.
+// How long a grant stands at most. With offline_access a program may come back for a year without asking, and longer while it
+// comes at least every three months; anything else ends with the session in which it was granted.
 const (
 	offlineLasts = 365 * 24 * time.Hour
+	// offlineLeast is what is left at least after each use of a refresh token: § 170.315(g)(10)(v)(A)(2) asks for three months.
+	offlineLeast = 93 * 24 * time.Hour
 	onlineLasts  = 24 * time.Hour
 	systemLasts  = 365 * 24 * time.Hour
 )

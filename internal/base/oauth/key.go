@@ -120,6 +120,7 @@ func (s *Server) keySetJSON(ctx context.Context, p auth.Practice) (map[string]an
 
 // keySet is the keys of a client as they were fetched.
 type keySet struct {
-	set  jwk.Set
-	read time.Time
+	set   jwk.Set
+	read  time.Time
+	lasts time.Duration
 }

@@ -378,6 +378,12 @@ func (s *Server) issue(ctx context.Context, p auth.Practice, c *Client, g *grant
 		if err := insertToken(ctx, tx, access, token{kind: kindAccess, grant: g.id, expires: expires, tokenBody: tokenBody{Scopes: JoinScopes(scopes)}}); err != nil {
 			return err
 		}
+		if least := tx.Now().Add(offlineLeast).UnixMicro(); !first && Has(granted, ScopeOffline) && g.expires < least {
+			g.expires = least
+			if err := changeGrant(ctx, tx, g); err != nil {
+				return err
+			}
+		}
 		if refresh != "" {
 			if err := insertToken(ctx, tx, refresh, token{kind: kindRefresh, grant: g.id, expires: g.expires}); err != nil {
 				return err
