@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"yarrow.health/internal/standards/corpustest"
@@ -15,6 +16,7 @@ import (
 var (
 	engines = flag.String("engine", "SQLite", "SQLite, PostgreSQL or both")
 	write   = flag.Bool("write", false, "write docs/conformance.md")
+	only    = flag.String("guide", "", "one version of US Core alone")
 	show    = flag.Bool("show", false, "print every row")
 )
 
@@ -59,31 +61,58 @@ func TestRows(t *testing.T) {
 		}
 		return
 	}
+	if *only != "" {
+		return
+	}
 	for _, d := range all.compare(written(t)) {
 		t.Errorf("docs/conformance.md: %s", d)
 	}
 }
 
-// run judges every row on one engine.
+// run judges every row on one engine. Each version of US Core has an installation of its own, so that records are judged by its profiles.
 func run(t *testing.T, engine string) (out table) {
+	for _, v := range guides[1:] {
+		if *only == "" || *only == v {
+			out = append(out, guided(t, engine, v)...)
+		}
+	}
+	if *only != "" && *only != guides[0] {
+		return out
+	}
 	p := newPlace(t, engine)
-	p.records(1)
+	p.records(guides[0], 1)
 	p.programs()
 	p.serve()
-	a := p.backend(p.clients["backend"], "system/*.rs")
-	token := text(a.json()["access_token"])
-	if token == "" {
-		t.Fatalf("no token: %d %s", a.status, a.text())
-	}
-	patients := p.patients(token)
-	c := newCore(p, token, patients, kit(t, "6.1.0"))
-	c.collect()
-	out = append(out, c.judge("US Core 6.1.0")...)
+	c := p.core(guides[0])
+	out = append(c.judge("US Core "+guides[0]), out...)
 	w, err := p.signIn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return append(out, newSmart(p, w, c, out).judge(g10Rows(t))...)
+}
+
+// guided judges a version of US Core that a practice takes in as a guide.
+func guided(t *testing.T, engine, version string) table {
+	p := newPlace(t, engine)
+	p.run("import", "guide", "--practice", "willow", filepath.Join(corpustest.Folder(t, "us-core"), version, "definitions.tar.gz"))
+	p.records(version, 0)
+	p.register("backend", "keys", "system/*.cruds")
+	p.serve()
+	return p.core(version).judge("US Core " + version)
+}
+
+// core reads what the practice has for the profiles of a version of US Core.
+func (p *place) core(version string) *core {
+	p.t.Helper()
+	a := p.backend(p.clients["backend"], "system/*.rs")
+	token := text(a.json()["access_token"])
+	if token == "" {
+		p.t.Fatalf("no token: %d %s", a.status, a.text())
+	}
+	c := newCore(p, token, p.patients(token), kit(p.t, version))
+	c.collect()
+	return c
 }
 
 // patients gives whose records are asked for: those of the examples, the harness's own and two of Synthea's.

@@ -4,17 +4,24 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/standards/corpustest"
 )
 
-// later are examples of later versions of US Core that 6.1.0 does not allow under the profile they name.
-var later = map[string]bool{"Observation/some-day-smoker": true} // a period
+// guides are the versions of US Core that are asked about; 6.1.0 is built in.
+var guides = []string{"6.1.0", "7.0.0", "8.0.0"}
 
-// records takes in what the practice has: the published examples of US Core 6.1.0, those of later versions that these lack, a Synthea
-// patient or more, and the harness's own records.
-func (p *place) records(synthea int) {
+// other are examples that another version does not allow under the profile they name.
+var other = map[string]map[string]bool{
+	"6.1.0": {"Observation/some-day-smoker": true},                                        // a period
+	"8.0.0": {"Patient/example-targeted-provenance": true, "Patient/child-example": true}, // sex as a code
+}
+
+// records takes in what the practice has: the published examples of a version of US Core, those of other versions that these lack,
+// Synthea patients, and the harness's own records.
+func (p *place) records(version string, synthea int) {
 	t := p.t
 	t.Helper()
 	in := filepath.Join(p.dir, "in")
@@ -22,15 +29,27 @@ func (p *place) records(synthea int) {
 		t.Fatal(err)
 	}
 	have := map[string]bool{}
-	own, err := filepath.Glob("testdata/*.json")
-	if err != nil || len(own) == 0 {
-		t.Fatalf("the harness's records are missing: %v", err)
+	own := []string{"testdata/records.json"}
+	if version != guides[0] {
+		own = append(own, "testdata/records-"+version+".json")
+		raw, err := os.ReadFile(own[1])
+		var b resource
+		if err == nil {
+			err = json.Unmarshal(raw, &b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list(b["entry"]) { // one of ours goes before an example of the same name
+			r, _ := e["resource"].(resource)
+			have[key(r)] = true
+		}
 	}
 	root := corpustest.Folder(t, "us-core")
-	for _, version := range []string{"6.1.0", "7.0.0", "8.0.0"} {
-		corpustest.Untar(t, filepath.Join(root, version, "examples.tar.gz"), func(name string, raw []byte) {
+	for _, v := range append([]string{version}, slices.DeleteFunc(slices.Clone(guides), func(v string) bool { return v == version })...) {
+		corpustest.Untar(t, filepath.Join(root, v, "examples.tar.gz"), func(name string, raw []byte) {
 			var r resource
-			if !strings.HasSuffix(name, ".json") || json.Unmarshal(raw, &r) != nil || have[key(r)] || r["resourceType"] == "Bundle" || later[key(r)] {
+			if !strings.HasSuffix(name, ".json") || json.Unmarshal(raw, &r) != nil || have[key(r)] || r["resourceType"] == "Bundle" || v != version && other[version][key(r)] {
 				return
 			}
 			have[key(r)] = true
@@ -41,6 +60,9 @@ func (p *place) records(synthea int) {
 	}
 	p.run("import", "fhir", "--practice", "willow", in)
 	p.run(append([]string{"import", "fhir", "--practice", "willow"}, own...)...)
+	if synthea == 0 {
+		return
+	}
 	var bundles []string
 	for _, pattern := range []string{"2024-10-uscore6-transaction-bundles/*.json.gz", "2025-02-uscore6-transaction-bundles/*.json.gz"} {
 		some, err := filepath.Glob(filepath.Join(corpustest.Folder(t, "synthea"), pattern))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,19 @@ type group struct {
 		}
 	} `json:"must_supports"`
 	tests []kitTest
+}
+
+// slices are the named parts of elements, extensions among them.
+func (g *group) slices() []slice {
+	out := slices.Clone(g.Supported.Slices)
+	for _, e := range g.Supported.Extensions {
+		_, name, _ := strings.Cut(e.ID, "extension:")
+		s := slice{ID: e.ID, Name: name, Path: e.Path}
+		s.Discriminator.Type = "url"
+		s.Discriminator.Code = e.URL
+		out = append(out, s)
+	}
+	return out
 }
 
 type search struct {

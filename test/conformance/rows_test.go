@@ -78,11 +78,12 @@ const docPath = "../../docs/conformance.md"
 
 const docHead = `# Conformance
 
-What the server answers to the questions of ONC's (g)(10) certification kit and of the kits it is made of (US Core 6.1.0, SMART App
-Launch 2.2, Bulk Data 2.0). The kits themselves are not run here: ` + "`test/conformance`" + ` asks the same questions with its own code and in its
+What the server answers to the questions of ONC's (g)(10) certification kit and of the kits it is made of (US Core 6.1.0, 7.0.0
+and 8.0.0, SMART App Launch 2.2, Bulk Data 2.0). The kits themselves are not run here: ` + "`test/conformance`" + ` asks the same questions with its own code and in its
 own words, under the kits' ids, so that a run of Inferno elsewhere can be laid beside it. This page is written by ` + "`make conformance`" + `,
 which starts ` + "`yarrow serve`" + ` over TLS on throw-away data for each engine, takes in the published US Core examples, Synthea patients and
-our own records, registers programs, launches them as a person would through the screens, and judges the answers.
+our own records, registers programs, launches them as a person would through the screens, and judges the answers. US Core 6.1.0 is
+built in; for 7.0.0 and 8.0.0 a practice of its own takes in the published package with ` + "`yarrow import guide`" + ` and that version's examples.
 
 **green** it does what the row asks · **red** it does not · **open** not judged here, with the reason.
 

@@ -46,7 +46,7 @@ func (c *core) unsupported(g *group) (out []string) {
 	}
 	shows := func(e element) bool {
 		for _, r := range mine {
-			for _, v := range walk(r, e.Path, g.Supported.Slices) {
+			for _, v := range walk(r, e.Path, g.slices()) {
 				if e.Fixed == "" || text(v) == e.Fixed {
 					return true
 				}
@@ -116,7 +116,7 @@ func (c *core) resolution(g *group) verdict {
 			if found || !c.mine(g, r) {
 				continue
 			}
-			for _, v := range walk(r, e.Path, g.Supported.Slices) {
+			for _, v := range walk(r, e.Path, g.slices()) {
 				o, _ := v.(resource)
 				ref := text(o["reference"])
 				if ref == "" {

@@ -27,6 +27,9 @@ func (s slice) has(n any) bool {
 		at = walk(n, d.Path, nil)
 	}
 	switch d.Type {
+	case "url":
+		m, is := n.(map[string]any)
+		return is && m["url"] == d.Code
 	case "patternCodeableConcept":
 		for _, v := range at {
 			for _, c := range walk(v, "coding", nil) {

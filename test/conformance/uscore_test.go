@@ -319,6 +319,18 @@ func (c *core) test(g *group, k kitTest) verdict {
 		return c.resolution(g)
 	case is("_custodian_test"):
 		return c.any(g, "custodian")
+	case is("_interpreter_required_extension_test"): // at the patient or at an encounter
+		const needed = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-interpreter-needed"
+		for _, o := range c.groups {
+			for _, r := range c.seen[o] {
+				for _, x := range list(r["extension"]) {
+					if (o.Resource == "Patient" || o.Resource == "Encounter") && x["url"] == needed {
+						return fine
+					}
+				}
+			}
+		}
+		return wrong("no patient or encounter says whether an interpreter is needed")
 	case is("_practitioner_address_test"):
 		if v := c.any(g, "address"); v != fine {
 			for _, o := range c.groups {
