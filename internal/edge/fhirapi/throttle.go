@@ -22,6 +22,9 @@ type Budget struct {
 // DefaultBudget lets a client keep a small server busy and no more.
 var DefaultBudget = Budget{Requests: 120_000, Window: time.Minute}
 
+// Budget is what each client may send.
+func (a *API) Budget() Budget { return a.buckets.budget }
+
 // buckets count what clients have left. They live in memory: a restart forgives.
 type buckets struct {
 	clock  *clock.Clock

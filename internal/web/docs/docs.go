@@ -1,6 +1,6 @@
 // Package docs describes the FHIR interface to people who write programs: what can be done with each type, how it is searched, which
 // operations there are, and a console that sends requests as the person who is signed in. It takes all of it from the interface
-// itself and keeps nothing.
+// itself and keeps nothing. Everybody may read the pages; the console is for people who are signed in.
 package docs
 
 import (
@@ -24,9 +24,19 @@ type Pages struct {
 // Register registers the pages. origin is what addresses begin with, such as "https://ehr.example.org".
 func Register(r *ui.Router, api *fhirapi.API, origin string) {
 	p := &Pages{api: api, origin: origin}
-	r.Page("/{practice}/docs/api", auth.AccountSecurity, p.index)
-	r.Page("/{practice}/docs/api/{type}", auth.AccountSecurity, p.one)
+	r.Public("/{practice}/docs/api", auth.AccountSecurity, p.index)
+	r.Public("/{practice}/docs/api/{type}", auth.AccountSecurity, p.one)
 	r.AddCommands(ui.Command{ID: "docs", Title: "docs.title", Keys: "G D", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "file-text", Path: "/docs/api", Office: "programs"})
+}
+
+// index is what the first page shows.
+type index struct {
+	all    fhirapi.Described
+	text   string // what is looked for
+	hits   []found
+	script string
+	budget fhirapi.Budget
+	base   string // the address of the interface
 }
 
 // found is a type that the search box found, and why.
@@ -40,7 +50,7 @@ var common = []string{"Patient", "Encounter", "Appointment", "Condition", "Obser
 
 func (p *Pages) index(w *ui.Reply, q *ui.Request) error {
 	text := strings.TrimSpace(q.Query("q"))
-	return w.HTML(http.StatusOK, indexView(q, p.api.Describe(""), text, p.search(text), p.script(q.Slug(), q.Demo())))
+	return w.HTML(http.StatusOK, indexView(q, index{p.api.Describe(""), text, p.search(text), p.script(q.Slug(), q.Demo()), p.api.Budget(), p.origin + q.URL("fhir")}))
 }
 
 // search finds types by their names, and by the names of parameters and operations.

@@ -44,7 +44,7 @@ func TestPages(t *testing.T) {
 		status     int
 		has, not   []string
 	}{
-		{"/docs/api", "", 200, []string{"openapi.json", "https://ehr.example.org/millrace/fhir/Patient?", "/docs/api/Observation", "MolecularSequence", "Requests go out as Amara Quill", "429"}, nil},
+		{"/docs/api", "", 200, []string{"openapi.json", "https://ehr.example.org/millrace/fhir/Patient?", "/docs/api/Observation", "MolecularSequence", "Requests go out as Amara Quill", "429", "RateLimit-Limit", "120000 requests within 60 seconds"}, nil},
 		{"/docs/api?q=everything", "", 200, []string{"/docs/api/Patient", "$everything"}, []string{"MolecularSequence"}},
 		{"/docs/api?q=%3Cscript%3E", "", 200, []string{"Nothing is called so"}, []string{"<script>\""}},
 		{"/docs/api/Observation", "", 200, []string{"code-value-quantity", "GET /Observation/{id}/_history/{version}", "$lastn", "&#34;resourceType&#34;: &#34;Observation&#34;"}, nil},
@@ -73,9 +73,27 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
-	w := httptest.NewRecorder()
-	r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/millrace/docs/api", nil))
-	if strings.Contains(w.Body.String(), "openapi.json") {
-		t.Error("shown to nobody in particular")
+	// Anybody may read; nobody in particular has no console, no menus and nothing to send.
+	for _, path := range []string{"/docs/api", "/docs/api/Patient", "/docs/api?q=everything", "/docs/api/Nothing"} {
+		for _, cookie := range []string{"", "made-up"} {
+			hr := httptest.NewRequest(http.MethodGet, "http://localhost/millrace"+path, nil)
+			if cookie != "" {
+				hr.AddCookie(&http.Cookie{Name: "yarrow-session-millrace", Value: cookie})
+			}
+			w := httptest.NewRecorder()
+			r.ServeHTTP(w, hr)
+			page := w.Body.String()
+			if want := map[bool]int{true: 404, false: 200}[strings.HasSuffix(path, "Nothing")]; w.Code != want {
+				t.Errorf("%s to nobody: %d", path, w.Code)
+			}
+			for _, never := range []string{"data-console", "data-try", "Quill", "data-palette"} {
+				if strings.Contains(page, never) {
+					t.Errorf("%s shows %q to nobody in particular", path, never)
+				}
+			}
+			if path == "/docs/api" && (!strings.Contains(page, "Terms for programs") || !strings.Contains(page, "RateLimit-Remaining") || !strings.Contains(page, "openapi.json") || !strings.Contains(page, "/millrace/sign-in?to=/millrace/docs/api")) {
+				t.Error("the page lacks its terms, its links or the way in")
+			}
+		}
 	}
 }

@@ -171,6 +171,28 @@ func (r *Router) Open(method, pattern string, h Handler) {
 	r.register(method, pattern, "", func(w *Reply, q *Request) { r.finish(w, q, h(w, q)) })
 }
 
+// Public registers a page that everybody may read and that shows more to somebody who is signed in: their Request carries a scope when
+// their session stands and they may p, anybody else's carries none.
+func (r *Router) Public(pattern string, p auth.Permission, h Handler) {
+	if p == "" {
+		panic("ui: " + pattern + " names no permission")
+	}
+	r.register("GET", pattern, "", func(w *Reply, q *Request) {
+		staff, state, err := r.auth.Resume(q.Context(), q.slug, r.token(q))
+		if err != nil && !signedOut(err) && !state.Locked {
+			r.finish(w, q, err)
+			return
+		}
+		if err == nil && !state.Locked && !state.MustEnrol && staff.Can(p) {
+			q.Staff, q.State, q.permission = staff.ForRequest(q.ID).From(q.Remote()), state, p
+			if l := staff.Locale(); l != "" && q.cookie("lang") == "" {
+				q.locale = l
+			}
+		}
+		r.finish(w, q, h(w, q))
+	})
+}
+
 // OpenAcross is Open for the one form that pages of other origins may send here: a program's request for authorization, which
 // changes nothing by itself and is sent without our cookies.
 func (r *Router) OpenAcross(method, pattern string, h Handler) {
