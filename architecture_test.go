@@ -63,6 +63,7 @@ var shelves = []string{
 	"internal/edge/vocabulary",
 	"internal/edge/operations",
 	"internal/edge/bulk",
+	"internal/edge/subscription",
 
 	"internal/simulate",
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/profile"
@@ -37,7 +38,7 @@ func object(pairs ...string) fhirjson.Node {
 	return n
 }
 
-// usCore lists the profiles of US Core that a type has.
+// usCore lists the profiles of US Core that a type has, and that of Subscriptions.
 func usCore() func(typ string) []string {
 	byType := map[string][]string{}
 	for _, u := range profile.Builtin().URLs() {
@@ -51,5 +52,6 @@ func usCore() func(typ string) []string {
 	for _, list := range byType {
 		slices.Sort(list)
 	}
+	byType["Subscription"] = []string{subscription.Profile}
 	return func(typ string) []string { return byType[typ] }
 }

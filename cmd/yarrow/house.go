@@ -18,6 +18,7 @@ import (
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/operations"
+	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/edge/validation"
 	"yarrow.health/internal/edge/vocabulary"
 	"yarrow.health/internal/standards/terminology"
@@ -40,6 +41,7 @@ type house struct {
 	router   *ui.Router
 	api      *fhirapi.API
 	exports  *bulk.Exports
+	hub      *subscription.Hub
 	log      *slog.Logger
 	control  *control // the socket for commands; nil on PostgreSQL
 	proxied  bool     // requests come from a proxy on this machine
@@ -79,7 +81,9 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.watch = watch.New(g.db, g.audit, g.auth, g.store)
 	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
-	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner()})
+	h.hub = h.newHub(h.asker)
+	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner(), "Subscription": h.hub.Owner()})
+	h.api.Register(h.hub.Operations()...)
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
@@ -96,7 +100,8 @@ func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 		DB: h.db, Store: h.store, Audit: h.audit, Log: h.log, Owners: owners, Origin: h.origin, Version: version, Budget: h.budget,
 		Security: h.smart, Profiles: usCore(), Terminology: vocabulary.Capabilities(h.terms, version),
 		Instantiates: []string{"http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server", "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"},
-		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0"},
+		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0", "http://hl7.org/fhir/uv/subscriptions-backport/ImplementationGuide/hl7.fhir.uv.subscriptions-backport|1.1.0"},
+		Extension:    subscription.Extension,
 		Practice:     h.auth.PracticeBySlug,
 		Authenticate: h.asker,
 		AllowOrigin: func(ctx context.Context, p auth.Practice, origin string) bool {

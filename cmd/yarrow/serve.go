@@ -112,7 +112,7 @@ func (h *house) handler() http.Handler {
 		mux.Handle(pattern, h.exports)
 	}
 	mux.Handle("/{practice}/fhir", h.api)
-	mux.Handle("/{practice}/fhir/", h.api)
+	mux.Handle("/{practice}/fhir/", h.hub.Holding(h.api))
 	mux.Handle("/", h.router)
 	return mux
 }
@@ -142,6 +142,7 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 		return srv.Shutdown(end)
 	})
 	g.Go(func() error { return h.queue.Run(ctx) })
+	g.Go(func() error { return h.hub.Run(ctx) })
 	g.Go(func() error { return h.tend(ctx) })
 	g.Go(func() error { return h.index(ctx) })
 	g.Go(func() error { return h.adopt(ctx) })

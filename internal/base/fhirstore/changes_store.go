@@ -6,11 +6,18 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/standards/fhir"
 )
 
 var (
 	selectChanges = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.seq > $2
 		ORDER BY r.seq LIMIT $3`)
+	// Current versions and superseded ones are two lists in one order.
+	selectAfter = db.SQL(`SELECT * FROM (SELECT * FROM (SELECT ` + rowColumns + ` FROM resource r
+		WHERE r.practice_id = $1 AND r.seq > $2 AND r.type {in $4} ORDER BY r.seq LIMIT $3) a UNION ALL
+		SELECT * FROM (SELECT r.rid, r.idh, v.version, v.seq, r.date, r.span, r.patient, v.labels, r.type, v.deleted, v.body
+		FROM history v CROSS JOIN resource r WHERE v.practice_id = $1 AND v.seq > $2 AND r.practice_id = $1 AND r.rid = v.rid
+		AND r.type {in $4} ORDER BY v.seq LIMIT $3) b) c ORDER BY seq LIMIT $3`)
 	selectLastSeq = db.SQL(`SELECT seq FROM fhir_counter WHERE practice_id = $1`)
 )
 
@@ -42,6 +49,37 @@ func (s *Store) Changes(ctx context.Context, tx *db.Tx, after int64, limit int) 
 		changed = append(changed, res)
 	}
 	return changed, next, nil
+}
+
+// VersionsAfter returns the versions of some types that were written after a sequence number, every one of them, in the order in
+// which they were written, and the number to go on from. Versions that were expunged are gone. It is for Yarrow itself (a System
+// scope, otherwise it fails): whom a version may be shown to is asked later, of [Store.ReadVersion] and [Store.Reaches].
+func (s *Store) VersionsAfter(ctx context.Context, tx *db.Tx, after int64, types []string, limit int) (versions []*Resource, next int64, err error) {
+	if a := s.kernel(tx); !a.All || a.Compartment != "" {
+		return nil, after, fhir.Problem("forbidden", "You may not follow all changes.", "Read the history of the types you need.")
+	}
+	codes := []int64{}
+	for _, typ := range types {
+		codes = append(codes, int64(typeCode(typ)))
+	}
+	if next, err = s.LastChange(ctx, tx); err != nil || next <= after || len(codes) == 0 {
+		return nil, max(next, after), err
+	}
+	rows, err := scanRows(tx.Query(ctx, selectAfter, int64(tx.Practice()), after, int64(limit), codes))
+	if err != nil {
+		return nil, after, err
+	}
+	for _, r := range rows {
+		v, err := s.resource(tx, r)
+		if err != nil {
+			return nil, after, err
+		}
+		versions = append(versions, v)
+	}
+	if len(rows) == limit {
+		next = rows[limit-1].seq
+	}
+	return versions, next, nil
 }
 
 // LastChange is the sequence number of the practice's latest write, 0 before the first.

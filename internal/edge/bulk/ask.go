@@ -41,7 +41,7 @@ func (e *Exports) Operations() []fhirapi.Operation {
 
 // kickOff answers $export: 202 and the address where the export is followed.
 func (e *Exports) kickOff(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {
-	o := &order{Level: ofSystem, Owner: ownerOf(c.Scope), Access: accessOf(c.Scope), Request: requestOf(c)}
+	o := &order{Level: ofSystem, Owner: fhirapi.Asker(c.Scope), Access: accessOf(c.Scope), Request: requestOf(c)}
 	switch c.Type {
 	case "Patient":
 		o.Level = ofPatient

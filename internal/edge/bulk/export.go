@@ -16,8 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"yarrow.health/internal/base/audit"
@@ -154,15 +152,6 @@ func newSecret() (text string, digest []byte) {
 func digestOf(text string) []byte {
 	d := sha256.Sum256([]byte(text))
 	return d[:]
-}
-
-// ownerOf names who may have what they asked for: the same program, for the same person.
-func ownerOf(s db.Scope) string {
-	a := s.Actor()
-	if a.Client == "" {
-		return strings.Join([]string{a.Kind, strconv.FormatInt(a.UserID, 10), a.FHIR, a.Display}, "|")
-	}
-	return strings.Join([]string{a.Kind, a.Client, strconv.FormatInt(a.UserID, 10), a.FHIR}, "|")
 }
 
 // accessOf is a mark of what a scope may reach; it changes with consents, roles and scopes.

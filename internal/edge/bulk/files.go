@@ -17,6 +17,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -111,7 +112,7 @@ func (e *Exports) find(ctx context.Context, s db.Scope, secret string) (o *order
 	if err != nil {
 		return nil, err
 	}
-	if o == nil || subtle.ConstantTimeCompare(o.Secret, digestOf(secret)) != 1 || o.Owner != ownerOf(s) || o.expires <= e.clock.Now().UnixMicro() {
+	if o == nil || subtle.ConstantTimeCompare(o.Secret, digestOf(secret)) != 1 || o.Owner != fhirapi.Asker(s) || o.expires <= e.clock.Now().UnixMicro() {
 		return nil, gone()
 	}
 	return o, nil

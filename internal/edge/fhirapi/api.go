@@ -50,6 +50,8 @@ type Options struct {
 	Instantiates, Guides []string
 	// Profiles lists the canonical URLs of the profiles that resources of a type are checked against; nil for none.
 	Profiles func(typ string) []string
+	// Extension is what CapabilityStatement.rest.resource.extension says of a type, a JSON array; nil for nothing.
+	Extension func(typ string) []byte
 	// Version of the program.
 	Version string
 	// AllowOrigin says whether a web application from another origin may use the practice's interface with a token of its own;

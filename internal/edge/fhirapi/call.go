@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/base/audit"
@@ -131,4 +133,13 @@ type Answer struct {
 // answerWith gives a resource as it is stored.
 func answerWith(r *fhirstore.Resource) *Answer {
 	return &Answer{Resource: r.Raw, Version: r.Version, Updated: r.Updated, narrow: true, typ: r.Type}
+}
+
+// Asker names who may have what they asked for later: the same program, for the same person.
+func Asker(s db.Scope) string {
+	a := s.Actor()
+	if a.Client == "" {
+		return strings.Join([]string{a.Kind, strconv.FormatInt(a.UserID, 10), a.FHIR, a.Display}, "|")
+	}
+	return strings.Join([]string{a.Kind, a.Client, strconv.FormatInt(a.UserID, 10), a.FHIR}, "|")
 }

@@ -102,7 +102,13 @@ var interactions = []struct {
 }
 
 func (a *API) restResource(b *bundleWriter, typ string) {
-	b.raw(`{"type":"` + typ + `","profile":"http://hl7.org/fhir/StructureDefinition/` + typ + `"`)
+	b.raw(`{`)
+	if a.o.Extension != nil {
+		if x := a.o.Extension(typ); len(x) > 0 {
+			b.raw(`"extension":`).bytes(x).raw(`,`)
+		}
+	}
+	b.raw(`"type":"` + typ + `","profile":"http://hl7.org/fhir/StructureDefinition/` + typ + `"`)
 	if a.o.Profiles != nil {
 		a.list(b, "supportedProfile", a.o.Profiles(typ))
 	}
