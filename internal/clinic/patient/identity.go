@@ -35,22 +35,15 @@ func Identify(id string, version int64, p *fhirjson.Node, today time.Time) Ident
 	n, _ := names(p)
 	out := Identity{ID: id, Version: version, Name: n, BirthDate: p.Get("birthDate").Text(), Sex: p.Get("gender").Text(), MRN: mrn(p)}
 	out.Pronouns = pronouns(p)
-	for _, t := range p.Get("telecom").Items() {
-		if t.Get("use").Text() == "old" {
-			continue
-		}
-		switch t.Get("system").Text() {
-		case "phone", "sms":
-			if out.Phone == "" || t.Get("use").Text() == "mobile" {
-				out.Phone = t.Get("value").Text()
-			}
-		case "email":
-			if out.Email == "" {
-				out.Email = t.Get("value").Text()
-			}
-		}
+	if t := contact(p, "phone"); t != nil {
+		out.Phone = t.Get("value").Text()
 	}
-	out.Address = address(p)
+	if t := contact(p, "email"); t != nil {
+		out.Email = t.Get("value").Text()
+	}
+	if a := home(p); a != nil {
+		out.Address = fhir.AddressLine(a)
+	}
 	out.Languages = languages(p)
 	out.DiedOn = p.Get("deceasedDateTime").Text()
 	out.Deceased = out.DiedOn != "" || p.Get("deceasedBoolean").Text() == "true"
@@ -94,18 +87,6 @@ func mrn(p *fhirjson.Node) string {
 			if c.Get("code").Text() == "MR" {
 				return id.Get("value").Text()
 			}
-		}
-	}
-	return ""
-}
-
-func address(p *fhirjson.Node) string {
-	for _, a := range p.Get("address").Items() {
-		if a.Get("use").Text() == "old" {
-			continue
-		}
-		if line := fhir.AddressLine(&a); line != "" {
-			return line
 		}
 	}
 	return ""

@@ -76,16 +76,34 @@ func (n Name) Initials() string {
 	return strings.ToUpper(b.String())
 }
 
-// names reads Patient.name: the name in use (official before usual before the first
-// that is not old), and every part ever recorded, for searching.
-func names(p *fhirjson.Node) (in Name, all []string) {
-	var best *fhirjson.Node
+// nameInUse is official before usual before the first that is not old.
+func nameInUse(p *fhirjson.Node) (best *fhirjson.Node) {
 	rank := 99
-	arr := p.Get("name")
-	if arr == nil {
-		return Name{}, nil
+	items := p.Get("name").Items()
+	for i := range items {
+		r := 3
+		switch items[i].Get("use").Text() {
+		case "official":
+			r = 0
+		case "usual":
+			r = 1
+		case "":
+			r = 2
+		case "nickname":
+			r = 8
+		case "old", "maiden":
+			r = 9
+		}
+		if r < rank {
+			rank, best = r, &items[i]
+		}
 	}
-	items := arr.Items()
+	return best
+}
+
+// names reads Patient.name: the name in use, and every part ever recorded, for searching.
+func names(p *fhirjson.Node) (in Name, all []string) {
+	items := p.Get("name").Items()
 	for i := range items {
 		n := &items[i]
 		all = append(all, n.Get("family").Text())
@@ -95,24 +113,11 @@ func names(p *fhirjson.Node) (in Name, all []string) {
 		if n.Get("family") == nil && n.Get("given") == nil {
 			all = append(all, n.Get("text").Text())
 		}
-		r := 3
-		switch n.Get("use").Text() {
-		case "official":
-			r = 0
-		case "usual":
-			r = 1
-		case "":
-			r = 2
-		case "nickname":
+		if n.Get("use").Text() == "nickname" {
 			in.Preferred = first(n.Get("given"))
-			r = 8
-		case "old", "maiden":
-			r = 9
-		}
-		if r < rank {
-			rank, best = r, n
 		}
 	}
+	best := nameInUse(p)
 	if best == nil {
 		return in, all
 	}

@@ -214,7 +214,7 @@ func (in Demographics) resource(number string) fhirjson.Node {
 		address = nil
 	}
 	if in.Language != "" {
-		talk = append(talk, fhir.Object("language", fhir.Object("coding", fhir.Array(fhir.Object("system", "urn:ietf:bcp:47", "code", in.Language)), "text", languageName(in.Language)), "preferred", true))
+		talk = append(talk, communication(in.Language))
 	}
 	return fhir.Object(
 		"resourceType", "Patient",
@@ -248,6 +248,11 @@ func strs(list ...string) []fhirjson.Node {
 func Languages() [][2]string {
 	return [][2]string{{"en", "English"}, {"es", "Spanish"}, {"zh", "Chinese"}, {"vi", "Vietnamese"}, {"tl", "Tagalog"},
 		{"ar", "Arabic"}, {"fr", "French"}, {"ko", "Korean"}, {"ru", "Russian"}, {"pt", "Portuguese"}, {"ht", "Haitian Creole"}, {"hi", "Hindi"}, {"ase", "American Sign Language"}}
+}
+
+// communication says that a language is the one to speak with the patient.
+func communication(code string) fhirjson.Node {
+	return fhir.Object("language", fhir.Object("coding", fhir.Array(fhir.Object("system", "urn:ietf:bcp:47", "code", code)), "text", languageName(code)), "preferred", true)
 }
 
 func languageName(code string) string {

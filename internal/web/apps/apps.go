@@ -53,7 +53,7 @@ func Register(r *ui.Router, a *auth.Auth, server *oauth.Server, patients *patien
 
 	r.AddCommands(
 		ui.Command{ID: "apps", Title: "apps.title", Keys: "G X", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "link", Path: "/apps", Office: "programs"},
-		ui.Command{ID: "chart-apps", Title: "apps.chart", Keys: "O", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "link", Path: "/apps"},
+		ui.Command{ID: "chart-apps", Title: "apps.chart", Keys: "O", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "link", Path: "/apps", Beside: true},
 	)
 }
 

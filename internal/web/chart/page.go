@@ -24,7 +24,6 @@ import (
 	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/desk"
-	"yarrow.health/internal/web/safety"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -93,7 +92,7 @@ func Register(r *ui.Router, m Modules) *Screens {
 	r.Page("/{practice}/drafts", auth.ChartWrite, s.mine)
 	r.AddCommands(
 		ui.Command{ID: "drafts", Title: "cmd.drafts", Keys: "G D", Permission: auth.ChartWrite, Group: ui.GroupGo, Icon: "pencil", Path: "/drafts", Rail: true},
-		ui.Command{ID: "chart-summary", Title: "chart.tab.summary", Keys: "1", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "layout-dashboard"},
+		ui.Command{ID: "chart-summary", Title: "chart.tab.summary", Keys: "1", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "layout-dashboard", Beside: true},
 		ui.Command{ID: "chart-timeline", Title: "chart.tab.timeline", Keys: "2", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "history", Path: "/timeline"},
 		ui.Command{ID: "chart-notes", Title: "chart.tab.notes", Keys: "3", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "file-text", Path: "/notes"},
 		ui.Command{ID: "chart-results", Title: "chart.tab.results", Keys: "4", Permission: auth.ChartRead, Group: ui.GroupPatient, Icon: "flask-conical", Path: "/results"},
@@ -251,7 +250,7 @@ func (s *Screens) door(h ui.Handler) ui.Handler {
 		if _, closed, why := s.Patients.Closed(q.Context(), q.Staff, id); why != nil || !closed {
 			return errors.Join(err, why)
 		}
-		return safety.Shut(q, id)
+		return ui.Shut(q, id)
 	}
 }
 

@@ -59,12 +59,15 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	r.Act("/{practice}/patients", auth.PatientRead, d.patientsFound)
 	r.Page("/{practice}/patients/new", auth.PatientRegister, d.registerPage)
 	r.Act("/{practice}/patients/new", auth.PatientRegister, d.register)
+	r.Page("/{practice}/patients/{patient}/registration", auth.PatientRead, d.registrationPage)
+	r.Act("/{practice}/patients/{patient}/registration", auth.DemographicsWrite, d.correct)
 
 	r.AddCommands(
 		ui.Command{ID: "schedule", Title: "cmd.schedule", Keys: "G S", Permission: auth.ScheduleRead, Group: ui.GroupGo, Icon: "calendar-days", Path: "/schedule", Rail: true},
 		ui.Command{ID: "patients", Title: "cmd.patients", Keys: "G P", Permission: auth.PatientRead, Group: ui.GroupGo, Icon: "users", Path: "/patients", Rail: true},
 		ui.Command{ID: "register", Title: "cmd.register", Keys: "G N", Permission: auth.PatientRegister, Group: ui.GroupGo, Icon: "user-plus", Path: "/patients/new"},
 		ui.Command{ID: "book", Title: "cmd.book", Keys: "B", Permission: auth.ScheduleWrite, Group: ui.GroupGo, Icon: "plus", Path: "/schedule/new", Hidden: true},
+		ui.Command{ID: "registration", Title: "registration.title", Keys: "E", Permission: auth.PatientRead, Group: ui.GroupPatient, Icon: "contact", Path: "/registration", Beside: true},
 		ui.Command{ID: "account", Title: "account.security", Keys: "G A", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "shield-check", Path: "/account/security"},
 	)
 	return d
@@ -102,7 +105,7 @@ func Find(patients *patient.Directory) func(ctx context.Context, q *ui.Request, 
 				}
 				continue
 			}
-			out = append(out, ui.Found{Title: h.Name.Display(), Detail: detail(q, h), Path: q.URL("patients", h.ID), Note: alike(q, h), Record: "Patient/" + h.ID})
+			out = append(out, ui.Found{Title: h.Name.Display(), Detail: detail(q, h), Path: q.ChartURL(h.ID), Note: alike(q, h), Record: "Patient/" + h.ID})
 		}
 		return out, nil
 	}

@@ -171,6 +171,9 @@ func TestPatientsAndRegistration(t *testing.T) {
 			{name: "a twin", who: "ferris", method: "POST", path: "/patients/new", form: twin, status: 409, says: []string{"00482913", `name="confirmed"`}},
 			{name: "someone else after all", who: "ferris", method: "POST", path: "/patients/new", form: sure, status: 303, to: "/millrace/patients/"},
 			{name: "the biller", who: "marsh", method: "GET", path: "/patients/new", status: 403},
+			{name: "a new telephone", who: "ferris", method: "POST", path: "/patients/ben/registration", form: url.Values{"patient": {"ben"}, "version": {"1"}, "family": {"Birch"}, "given": {"Ben"},
+				"birthDate": {"1990-09-01"}, "sex": {"male"}, "phone": {"(413) 555-0162"}}, status: 303, to: "/millrace/patients/ben/registration"},
+			{name: "is there", who: "ferris", method: "GET", path: "/patients/ben/registration", status: 200, says: []string{`value="(413) 555-0162"`}},
 		})
 		if got := f.looks(t, "ben"); len(got) == 0 {
 			t.Error("a list with ben on it left no record")

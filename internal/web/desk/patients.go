@@ -77,17 +77,13 @@ func (d *Desk) showRegister(w *ui.Reply, q *ui.Request, status int, n newPatient
 }
 
 func (d *Desk) register(w *ui.Reply, q *ui.Request) error {
-	n := newPatient{In: patient.Demographics{Family: q.Form("family"), Given: q.Form("given"), Middle: q.Form("middle"), Preferred: q.Form("preferred"),
-		BirthDate: q.Form("birthDate"), Sex: q.Form("sex"), Phone: q.Form("phone"), Email: q.Form("email"), Line: q.Form("line"), City: q.Form("city"),
-		State: q.Form("state"), Postal: q.Form("postal"), Language: q.Form("language"), MRN: q.Form("mrn")}}
+	n := newPatient{In: demographics(q)}
 	ctx := w.Once(func(id []string) {
 		w.Toast(q.T("register.done"), "")
-		w.Redirect(q.URL("patients", id[0]))
+		w.Redirect(q.ChartURL(id[0]))
 	})
 	_, err := d.patients.Register(ctx, q.Staff, n.In, q.Form("confirmed") == "yes")
 	var twins *patient.Duplicates
-	var issues fhir.Issues
-	var one *fhir.Issue
 	switch {
 	case err == nil:
 		return nil
@@ -95,6 +91,24 @@ func (d *Desk) register(w *ui.Reply, q *ui.Request) error {
 		n.Twins = twins.Hits
 		w.See(seen(twins.Hits))
 		return d.showRegister(w, q, http.StatusConflict, n)
+	case n.refused(q, err):
+		return d.showRegister(w, q, http.StatusUnprocessableEntity, n)
+	}
+	return err
+}
+
+// demographics reads the form.
+func demographics(q *ui.Request) patient.Demographics {
+	return patient.Demographics{Family: q.Form("family"), Given: q.Form("given"), Middle: q.Form("middle"), Preferred: q.Form("preferred"),
+		BirthDate: q.Form("birthDate"), Sex: q.Form("sex"), Phone: q.Form("phone"), Email: q.Form("email"), Line: q.Form("line"), City: q.Form("city"),
+		State: q.Form("state"), Postal: q.Form("postal"), Language: q.Form("language"), MRN: q.Form("mrn")}
+}
+
+// refused puts what is wrong beside the fields; false when the error is about none of them.
+func (n *newPatient) refused(q *ui.Request, err error) bool {
+	var issues fhir.Issues
+	var one *fhir.Issue
+	switch {
 	case errors.As(err, &issues):
 		for _, i := range issues {
 			n.Errors = append(n.Errors, ui.FieldError{Field: i.Path, Words: q.Says(&i)})
@@ -102,7 +116,10 @@ func (d *Desk) register(w *ui.Reply, q *ui.Request) error {
 	case errors.As(err, &one) && one.Path != "":
 		n.Errors = []ui.FieldError{{Field: one.Path, Words: q.Says(one)}}
 	default:
-		return err
+		return false
 	}
-	return d.showRegister(w, q, http.StatusUnprocessableEntity, n)
+	return true
 }
+
+// fresh says that nothing stands in the form.
+func (n newPatient) fresh() bool { return n.In == patient.Demographics{} }

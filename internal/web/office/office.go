@@ -39,7 +39,7 @@ func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory
 	r.AddCommands(
 		ui.Command{ID: "review", Title: "cmd.review", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "shield-check", Path: "/audit/review", Office: "privacy"},
 		ui.Command{ID: "audit", Title: "cmd.audit", Keys: "G W", Permission: auth.AuditRead, Group: ui.GroupSettings, Icon: "history", Path: "/audit", Office: "privacy"},
-		ui.Command{ID: "access", Title: "cmd.access", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/access"},
+		ui.Command{ID: "access", Title: "cmd.access", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/access", Beside: true},
 		ui.Command{ID: "disclosures", Title: "cmd.disclosures", Permission: auth.AuditRead, Group: ui.GroupPatient, Icon: "shield-check", Path: "/disclosures"},
 	)
 	return o

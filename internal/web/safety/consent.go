@@ -115,16 +115,7 @@ func (o *Safety) shut(q *ui.Request, id string) error {
 	case !closed:
 		return fhir.Problem("not-found", q.T("glass.nobody"), q.T("glass.nobody.fix"))
 	}
-	return Shut(q, id)
-}
-
-// Shut is how a page answers about a chart that is restricted for the person: with the way in for an emergency, for those who have
-// one.
-func Shut(q *ui.Request, id string) error {
-	if q.Can(auth.BreakGlass) {
-		return &ui.Elsewhere{Path: q.URL("patients", id, "restricted")}
-	}
-	return fhir.Problem("forbidden", q.T("glass.shut"), q.T("glass.shut.fix"))
+	return ui.Shut(q, id)
 }
 
 // kept answers a change of what restricts a chart.

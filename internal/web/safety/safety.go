@@ -65,6 +65,7 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory, people *p
 	r.Act("/{practice}/security", auth.PracticeAdmin, o.setSecurity)
 
 	r.AddCommands(
+		ui.Command{ID: "chart-privacy", Title: "consent.title", Permission: auth.PatientRead, Group: ui.GroupPatient, Icon: "lock", Path: "/privacy", Beside: true},
 		ui.Command{ID: "people", Title: "safety.people", Keys: "G U", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "users", Path: "/people", Office: "people"},
 		ui.Command{ID: "roles", Title: "safety.roles", Keys: "G R", Permission: auth.UserAdmin, Group: ui.GroupSettings, Icon: "key-round", Path: "/roles", Office: "people"},
 		ui.Command{ID: "privacy", Title: "safety.privacy", Keys: "G V", Permission: auth.PrivacyReview, Group: ui.GroupSettings, Icon: "eye", Path: "/privacy", Office: "privacy"},

@@ -31,6 +31,7 @@ type Command struct {
 	Rail       bool   // stands in the rail
 	Hidden     bool   // not in the palette
 	Post       bool   // changes something: sent as a form
+	Beside     bool   // stands beside the chart too: among the pages of a patient that are no part of the clinical record
 	Office     string // its heading on the page of the practice, "" for none; Title+".about" says there what it is for
 }
 
