@@ -62,6 +62,7 @@ var shelves = []string{
 	"internal/edge/validation",
 	"internal/edge/vocabulary",
 	"internal/edge/operations",
+	"internal/edge/graphql",
 	"internal/edge/bulk",
 	"internal/edge/subscription",
 

@@ -17,6 +17,7 @@ import (
 	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/edge/graphql"
 	"yarrow.health/internal/edge/operations"
 	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/edge/validation"
@@ -87,6 +88,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
+	h.api.Register(graphql.Operation())
 	docs.Register(h.router, h.api, h.origin)
 	h.exports = h.newExports(h.asker)
 	h.api.Register(h.exports.Operations()...)

@@ -204,6 +204,7 @@ func (j *judge) fhir(ctx context.Context) {
 	j.crowd = &errgroup.Group{} // what writes, and what is counted, goes one by one, so that both practices are treated alike
 	j.crowd.SetLimit(1)
 	j.operations(ctx)
+	j.graphs(ctx)
 	j.bundles(ctx)
 	_ = j.crowd.Wait()
 }
@@ -338,6 +339,25 @@ func (j *judge) operations(ctx context.Context) {
 		for _, path := range paths {
 			j.both(ctx, probe{method: "GET", path: path + "?" + query.Encode()})
 			j.both(ctx, probe{method: "POST", path: path, body: `{"resourceType":"Parameters"}`})
+		}
+	}
+}
+
+// graphs ask GraphQL for what is there and what is hidden: alone, in lists, with its count, and through what refers to it.
+func (j *judge) graphs(ctx context.Context) {
+	for _, x := range plants() {
+		name, id, canary := x.typ, x.id(home), x.canary(home)
+		for _, query := range []string{
+			`{` + name + `(id: "` + id + `") {id meta {versionId}}}`,
+			`{` + name + `List(_id: "` + id + `") {id meta {versionId}}}`,
+			`{` + name + `Connection(_id: "` + id + `") {count edges {resource {id}}}}`,
+			`{` + name + `Connection(_filter: "identifier eq ` + canary + `") {count next}}`,
+		} {
+			j.both(ctx, probe{method: "GET", path: "/$graphql?query=" + url.QueryEscape(query)})
+		}
+		for _, p := range []string{"subject", "patient"} {
+			query := `{PatientList {id ` + name + `List(_reference: ` + p + `) {id}}}`
+			j.both(ctx, probe{method: "GET", path: "/$graphql?query=" + url.QueryEscape(query)})
 		}
 	}
 }

@@ -143,3 +143,11 @@ func Asker(s db.Scope) string {
 	}
 	return strings.Join([]string{a.Kind, a.Client, strconv.FormatInt(a.UserID, 10), a.FHIR}, "|")
 }
+
+// Bare is the body when it is of one of the operation's own Bodies; nil otherwise.
+func (c *Call) Bare() []byte {
+	if !c.bare {
+		return nil
+	}
+	return c.Body
+}
