@@ -31,6 +31,7 @@ type house struct {
 	dir    string
 	place  []string // flags that name its data
 	at     string   // host:port
+	pid    int
 	client *http.Client
 	log    words
 }
@@ -125,6 +126,7 @@ func (h *house) serve() {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	cmd := h.command("serve", "--proxy", "--url", "https://"+h.at, "--listen", h.at)
 	begin(h.t, cmd, &h.log, "http://"+h.at+"/readyz")
+	h.pid = cmd.Process.Pid
 }
 
 // begin starts a server, waits until it answers at ready, and ends it with the test; then it must not have failed.
@@ -293,7 +295,9 @@ func (p *person) send(method, path string, form url.Values, headers ...string) a
 	return a
 }
 
-func (p *person) get(path string, headers ...string) answer { return p.send("GET", path, nil, headers...) }
+func (p *person) get(path string, headers ...string) answer {
+	return p.send("GET", path, nil, headers...)
+}
 
 func (p *person) post(path string, form url.Values, headers ...string) answer {
 	return p.send("POST", path, form, headers...)

@@ -158,6 +158,39 @@ func (run *importRun) located(issues fhir.Issues, data []byte, n *fhirjson.Node)
 	return out
 }
 
+// Records pack to a twentieth, and the dullest to a hundredth: what unpacks to more, once it is large, is made to fill memory.
+const (
+	fairRatio = 200
+	fairSize  = 32 << 20
+)
+
+var errBomb = errors.New("fhirstore: a file that unpacks without end")
+
+// packedBytes counts the bytes of a file on their way to the unpacker z, and gives what comes out of it for as long as that is fair.
+type packedBytes struct {
+	r     io.Reader
+	z     io.Reader // nil: nothing is packed
+	n     int64     // bytes of the file
+	plain int64
+}
+
+func (p *packedBytes) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.n += int64(n)
+	return n, err
+}
+
+// unpacked reads through p.z.
+type unpacked struct{ *packedBytes }
+
+func (u unpacked) Read(b []byte) (int, error) {
+	n, err := u.z.Read(b)
+	if u.plain += int64(n); u.plain > fairSize && u.plain > fairRatio*u.n {
+		return 0, errBomb
+	}
+	return n, err
+}
+
 // read returns the bytes of a file, unpacked.
 func (run *importRun) read(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -169,7 +202,8 @@ func (run *importRun) read(path string) ([]byte, error) {
 	if limit <= 0 {
 		limit = defaultMaxFile
 	}
-	in := bufio.NewReader(f)
+	packed := &packedBytes{r: f}
+	in := bufio.NewReader(packed)
 	var r io.Reader = in
 	head, _ := in.Peek(2)
 	if strings.HasSuffix(strings.ToLower(path), ".gz") && len(head) == 2 && !bytes.Equal(head, gzipMagic) && !bytes.ContainsAny(head[:1], "{ \t\r\n\xef") {
@@ -180,10 +214,13 @@ func (run *importRun) read(path string) ([]byte, error) {
 		if err != nil {
 			return nil, fhir.Problem("structure", "The gzip file is damaged.", "Get the file again from its source.").Because(err)
 		}
-		r = z
+		packed.z = z
+		r = unpacked{packed}
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
+	case errors.Is(err, errBomb):
+		return nil, fhir.Problem("too-costly", "The file unpacks to far more than it holds, as only files do that are made to do harm.", "Get the file again from its source, or unpack it first.")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fhir.Problem("incomplete", "The file ends too early.", "Get the file again from its source.").Because(err)
 	case err != nil:

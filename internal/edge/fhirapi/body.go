@@ -70,7 +70,7 @@ func (x *exchange) read(c *Call) error {
 		if errors.As(err, &issue) {
 			return issue
 		}
-		return fhir.Problem("incomplete", "The body did not arrive whole.", "Send the request again.").Because(err)
+		return withStatus(http.StatusBadRequest, fhir.Problem("incomplete", "The body did not arrive whole.", "Send the request again.").Because(err))
 	}
 	c.Body = body
 	if len(body) == 0 {

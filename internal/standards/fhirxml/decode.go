@@ -89,12 +89,30 @@ func (r *reader) next() (xml.Token, error) {
 			if r.depth++; r.depth > r.lim.Depth {
 				return nil, r.fail(fmt.Sprintf("The elements are nested more than %d deep.", r.lim.Depth), "No resource needs this; check how the document was made.")
 			}
+			if twice(t) {
+				return nil, r.fail("An attribute stands twice on one element.", "Remove one; readers differ in which they take.")
+			}
 			return t, nil
 		case xml.EndElement:
 			r.depth--
 			return t, nil
 		}
 	}
+}
+
+// twice says whether an attribute stands twice on an element, which is not well-formed though Go's reader takes it.
+func twice(e xml.StartElement) bool {
+	if len(e.Attr) < 2 {
+		return false
+	}
+	seen := make(map[xml.Name]bool, len(e.Attr))
+	for _, a := range e.Attr {
+		if seen[a.Name] {
+			return true
+		}
+		seen[a.Name] = true
+	}
+	return false
 }
 
 func (r *reader) document() (*fhirjson.Node, error) {

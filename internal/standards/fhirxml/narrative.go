@@ -29,6 +29,9 @@ func (r *reader) div(start xml.StartElement) (string, error) {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
+			if twice(t) {
+				return "", r.fail("An attribute stands twice on one element.", "Remove one; readers differ in which they take.")
+			}
 			if t.Name.Space != xhtml || bytes.ContainsRune(tagName(r.data[r.at:]), ':') {
 				return "", r.fail("Narrative holds something that is not XHTML.", "Keep to elements of XHTML without a prefix.")
 			}
@@ -90,7 +93,7 @@ func wellFormed(div string) error {
 			for _, a := range t.Attr {
 				own = own || a.Name.Space == "" && a.Name.Local == "xmlns"
 			}
-			if depth == 0 && (!own || t.Name.Local != "div") || t.Name.Space != xhtml || strings.ContainsRune(string(tagName([]byte(div[at:min(len(div), int(at)+80)]))), ':') {
+			if twice(t) || depth == 0 && (!own || t.Name.Local != "div") || t.Name.Space != xhtml || strings.ContainsRune(string(tagName([]byte(div[at:min(len(div), int(at)+80)]))), ':') {
 				return errNarrative
 			}
 			if depth++; depth > 60 {

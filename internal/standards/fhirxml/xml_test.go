@@ -75,6 +75,8 @@ func TestRefused(t *testing.T) {
 		"other namespace":    {in(`<id xmlns="http://x" value="x"/>`), "namespace"},
 		"unknown element":    {in(`<nome value="x"/>`), `no element "nome"`},
 		"unknown attribute":  {in(`<id value="x" lang="en"/>`), `"lang"`},
+		"attribute twice":    {in(`<active value="true" value="false"/>`), "twice on one element"},
+		"twice in a div":     {in(`<text><status value="generated"/><div xmlns="http://www.w3.org/1999/xhtml"><p class="a" class="b">x</p></div></text>`), "twice on one element"},
 		"attribute of type":  {in(`<name use="x"/>`), `no attribute "use"`},
 		"twice":              {in(`<gender value="male"/><gender value="female"/>`), "twice"},
 		"text":               {in(`<id>x</id>`), "text between"},
