@@ -106,15 +106,21 @@ func (w *Window) Note(s string) {
 	w.problems = append(w.problems, s)
 }
 
+// Take gives what was noted since the last time, for a test that expects it.
+func (w *Window) Take() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.problems
+	w.problems = nil
+	return all
+}
+
 // Blame reports what was noted since it was last called.
 func (w *Window) Blame(name string) {
 	w.T.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.problems {
+	for _, p := range w.Take() {
 		w.T.Errorf("%s: the page complains: %s", name, p)
 	}
-	w.problems = nil
 }
 
 // Do runs browser actions.
