@@ -37,7 +37,7 @@ func (x *compiler) compile(ctx context.Context, typ string, clauses []fhirsearch
 	c := &candidates{typ: typ, engine: x.tx.Engine(), a: x.a}
 	p := planOf(typ)
 	x.typ = typ
-	if x.depth == 0 && slices.ContainsFunc(clauses, func(c fhirsearch.Clause) bool { return asksUnits(&c) }) {
+	if x.depth == 0 && slices.ContainsFunc(clauses, func(c fhirsearch.Clause) bool { return asks(&c, newest) }) {
 		var err error
 		if x.settled, err = x.s.settled(ctx, x.tx); err != nil {
 			return nil, err
@@ -194,24 +194,16 @@ func (x *compiler) token(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Cl
 	case "":
 		x.texts(c, p, pp, cl, func(v *fhirsearch.ValueTerm) string { return v.Code })
 	case "of-type":
-		if p.typ != "Patient" {
-			return
+		if pp.mode == byKey { // by the value alone
+			x.texts(c, p, pp, cl, func(v *fhirsearch.ValueTerm) string { return v.Text })
 		}
-		var hs []int64
-		for i := range cl.Values {
-			if cl.Values[i].Text == "" {
-				return
-			}
-			hs = append(hs, x.a.k.ofType(p.typ, cl.Param, cl.Values[i].Text))
-		}
-		c.hashes = append(c.hashes, hashSet{hs, rankIdentifier})
 	}
 }
 
 // texts adds the keys or facets of values compared for equality.
 func (x *compiler) texts(c *candidates, p *plan, pp paramPlan, cl *fhirsearch.Clause, text func(*fhirsearch.ValueTerm) string) {
 	params := []string{cl.Param}
-	if united := unitedKeys[p.typ+"."+cl.Param]; united != nil {
+	if united := unitedKeysOf(p.typ, cl.Param); united != nil {
 		params, pp = united, paramPlan{kind: "token", mode: byKey}
 	}
 	var hs []int64
@@ -329,11 +321,36 @@ func (x *compiler) words(c *candidates, p *plan, cl *fhirsearch.Clause) {
 			}
 		}
 		if best == "" {
+			x.shortWords(c, p, param, cl)
 			return
 		}
 		hs = append(hs, x.a.k.word(p.typ, param, best))
 	}
 	c.hashes = append(c.hashes, hashSet{hs, rankWord})
+}
+
+// shortWords adds the facets of a clause with a value too short for rows. param is the one whose rows would have answered.
+func (x *compiler) shortWords(c *candidates, p *plan, param string, cl *fhirsearch.Clause) {
+	if shortWords[cl.Param] {
+		param = cl.Param
+	}
+	if !shortWords[param] || !x.settled {
+		return
+	}
+	var masks facetSet
+	for i := range cl.Values {
+		mask := int64(0)
+		for _, w := range fhirsearch.Words(firstOf(cl.Values[i].Text, cl.Values[i].Raw)) {
+			if begin := shortKey(w); begin != "" {
+				mask |= x.a.k.facetBits(p.typ, param, begin)
+			}
+		}
+		if mask == 0 {
+			return
+		}
+		masks = append(masks, mask)
+	}
+	c.facets = append(c.facets, masks)
 }
 
 // dateBounds says where a date must lie for a term to be able to match; see fhirsearch.Match.
@@ -406,21 +423,33 @@ func numberBounds(prefix string, num, low, high float64) (from, to *int64) {
 	return nil, nil
 }
 
-// asksUnits says whether a clause, or one behind it, asks for an amount that may be written in several units.
-func asksUnits(c *fhirsearch.Clause) bool {
+// asks says whether a clause, or one behind it, asks for something.
+func asks(c *fhirsearch.Clause, what func(*fhirsearch.Clause) bool) bool {
 	if c.Filter != nil {
-		asks := false
-		c.Filter.Leaves(func(leaf *fhirsearch.Clause) { asks = asks || asksUnits(leaf) })
-		return asks
+		any := false
+		c.Filter.Leaves(func(leaf *fhirsearch.Clause) { any = any || asks(leaf, what) })
+		return any
 	}
 	if c.Has != nil && c.Has.Clause != nil {
-		return asksUnits(c.Has.Clause)
+		return asks(c.Has.Clause, what)
 	}
 	for _, l := range c.Chain {
-		if l.Clause != nil && asksUnits(l.Clause) {
+		if l.Clause != nil && asks(l.Clause, what) {
 			return true
 		}
 	}
+	return what(c)
+}
+
+// newest says whether a clause is answered better by index rows of the newest form.
+func newest(c *fhirsearch.Clause) bool {
+	return asksUnits(c) || c.Type == "string" && slices.ContainsFunc(c.Values, func(v fhirsearch.ValueTerm) bool {
+		return !slices.ContainsFunc(fhirsearch.Words(firstOf(v.Text, v.Raw)), func(w string) bool { return wordKey(w) != "" })
+	})
+}
+
+// asksUnits says whether a clause asks for an amount that may be written in several units.
+func asksUnits(c *fhirsearch.Clause) bool {
 	return slices.ContainsFunc(c.Values, func(v fhirsearch.ValueTerm) bool {
 		return v.Base.Dim != "" || slices.ContainsFunc(v.Parts, func(p fhirsearch.ValueTerm) bool { return p.Base.Dim != "" })
 	})

@@ -34,8 +34,12 @@ const (
 	maxDate = math.MaxInt64 / 4
 )
 
-// wordLengths are the lengths in characters at which the beginning of a word gets a row.
-var wordLengths = [...]int{1, 2, 3, 5, 8}
+// wordLengths are the lengths in characters at which the beginning of a word gets a row. What a search knows beyond the longest
+// of them is decided on the body; what is shorter than the first is a facet where that is worth one, see shortWords.
+var wordLengths = [...]int{3, 5}
+
+// shortLength is how many characters of a word the facets of shortWords say.
+const shortLength = 2
 
 // index computes the rows of a resource from its search values.
 // sortDate is where it stands in lists if the date parameter of its type has no value.
@@ -100,8 +104,8 @@ func (x *indexer) add(v *fhirsearch.Value) {
 	case fhirsearch.URI:
 		x.text(v.Param, v.Text, pp)
 	case fhirsearch.String:
-		if v.Modifier == "" && pp.mode == byKey {
-			x.words(v.Param, v.Text)
+		if v.Modifier == "" {
+			x.words(v.Param, v.Text, pp)
 		}
 	case fhirsearch.Date:
 		x.date(v, pp)
@@ -116,15 +120,8 @@ func (x *indexer) add(v *fhirsearch.Value) {
 }
 
 func (x *indexer) token(v *fhirsearch.Value, pp paramPlan) {
-	switch v.Modifier {
-	case "":
-		if v.Code != "" {
-			x.text(v.Param, v.Code, pp)
-		}
-	case "of-type":
-		if x.p.typ == "Patient" {
-			x.key(x.k.ofType(x.p.typ, v.Param, v.Text))
-		}
+	if v.Modifier == "" && v.Code != "" {
+		x.text(v.Param, v.Code, pp)
 	}
 }
 
@@ -186,10 +183,34 @@ func (x *indexer) addPatient(id string) {
 	}
 }
 
-func (x *indexer) words(param, text string) {
-	for _, w := range fhirsearch.Words(text) {
-		eachPrefix(w, func(prefix string) { x.key(x.k.word(x.p.typ, param, prefix)) })
+func (x *indexer) words(param, text string, pp paramPlan) {
+	short := shortWords[param]
+	if pp.mode != byKey && !short {
+		return
 	}
+	for _, w := range fhirsearch.Words(text) {
+		if begin := shortKey(w); short && begin != "" {
+			x.out.facet |= x.k.facetBits(x.p.typ, param, begin)
+		}
+		if pp.mode == byKey {
+			eachPrefix(w, func(prefix string) { x.key(x.k.word(x.p.typ, param, prefix)) })
+		}
+	}
+}
+
+// shortKey is the beginning of a folded word that facets say, "" when the word is shorter.
+func shortKey(w string) string {
+	n := 0
+	for i := range w {
+		if n == shortLength {
+			return w[:i]
+		}
+		n++
+	}
+	if n == shortLength {
+		return w
+	}
+	return ""
 }
 
 // eachPrefix calls fn with the beginnings of a folded word that have rows.

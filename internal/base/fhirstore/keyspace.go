@@ -39,9 +39,6 @@ func (k keyspace) ref(reference string) int64 {
 // decoded body.
 func (k keyspace) token(typ, param, code string) int64 { return k.sum("t", typ, param, code) }
 
-// ofType is an identifier value, for :of-type.
-func (k keyspace) ofType(typ, param, value string) int64 { return k.sum("o", typ, param, value) }
-
 // reference is a reference parameter's target: "Type/id", or the URL of something elsewhere.
 func (k keyspace) reference(typ, param, target string) int64 { return k.sum("r", typ, param, target) }
 

@@ -46,7 +46,7 @@ var unindexed = map[string]mode{
 	"*._profile": byFacet, "*._id": byBody, "*._lastUpdated": byBody, "*._text": byBody, "*._content": byBody,
 	"*.near": byBody, "*.phonetic": byBody, "*.language": byFacet, "*.gender": byFacet, "*.active": byFacet,
 	"*.address-use": byFacet, "*.address-country": byBody, "*.address-state": byBody, "*.address-city": byBody,
-	"*.address-postalcode": byBody, "*.given": byBody, "*.family": byBody,
+	"*.address-postalcode": byBody, "*.given": byBody, "*.family": byBody, "*.phone": byBody, "*.email": byBody,
 
 	"AllergyIntolerance.category": byFacet, "AllergyIntolerance.type": byFacet, "AllergyIntolerance.criticality": byFacet,
 	"AllergyIntolerance.verification-status": byFacet,
@@ -119,9 +119,21 @@ var nameKeys = map[string]string{
 	"address-city": "address", "address-state": "address", "address-postalcode": "address", "address-country": "address",
 }
 
-// unitedKeys are the parameters that are answered by the rows of others.
+// shortWords are the parameters whose words say their first letters as a facet: in names and states two letters tell something.
+var shortWords = map[string]bool{"name": true, "address-state": true, "address-country": true}
+
+// unitedKeys are the parameters that are answered by the rows of others. R4 gives phone and email to the types that have telecom.
 var unitedKeys = map[string][]string{
 	"Observation.combo-code": {"code", "component-code"},
+	"*.phone":                {"telecom"},
+	"*.email":                {"telecom"},
+}
+
+func unitedKeysOf(typ, param string) []string {
+	if keys := unitedKeys[typ+"."+param]; keys != nil {
+		return keys
+	}
+	return unitedKeys["*."+param]
 }
 
 // pairTypes have a row per patient and code.

@@ -19,7 +19,9 @@ import (
 //	3  a resource belongs to the patient it is about, whoever else takes part
 //	4  the search parameters of US Core; a device belongs to its patient
 //	5  a patient is in nobody else's record, whoever their links name
-const indexForm = 5
+//	6  words have rows for three and five letters, names and states a facet for two; identifiers of a type, telephone numbers and
+//	   mail addresses are found by the rows of identifier and telecom
+const indexForm = 6
 
 var (
 	selectForm = db.SQL(`SELECT form, rid, done FROM index_state WHERE practice_id = $1`)

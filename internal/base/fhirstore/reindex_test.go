@@ -93,3 +93,49 @@ func TestAmountsAreFoundInAnyUnit(t *testing.T) {
 		}
 	})
 }
+
+// TestShortWordsBeforeReindex finds by two letters and by a telephone number what an earlier program stored: rows for more
+// beginnings of words, and no facets for them.
+func TestShortWordsBeforeReindex(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.put(`{"resourceType":"Patient","id":"p","name":[{"family":"Yarrow"}],"address":[{"state":"VT"}],"telecom":[{"system":"phone","value":"555-0101"}]}`,
+			`{"resourceType":"Patient","id":"q","name":[{"family":"Tansy"}],"address":[{"state":"MA"}]}`)
+		b.do(func(ctx context.Context, tx *db.Tx) error {
+			k := keyspaceOf(tx.Keys())
+			r, err := byID(ctx, tx, k.id("Patient", "p"))
+			if err != nil {
+				return err
+			}
+			x, err := (&doctor{s: b.Store}).expected(tx, r)
+			if err != nil {
+				return err
+			}
+			old := x.keys
+			old.hashes = append(slices.Clone(old.hashes), k.word("Patient", "name", "ya"), k.word("Patient", "name", "y"), k.token("Patient", "phone", "555-0101"))
+			old.normal()
+			w := &writer{s: b.Store, tx: tx}
+			w.index(r.rid, &x.keys, &old)
+			tx.InsertMany(insertHash, w.hashes)
+			tx.Queue(updateIndex, int64(1), r.rid, old.date, x.span, int64(0), x.patient, x.encounter, old.pack(), r.version)
+			tx.Queue(updateForm, int64(1), int64(5), int64(0), int64(1))
+			return nil
+		})
+		b.Store = New(b.d.DB, audit.New(b.d.DB)) // a start with the new program
+		ask := func() {
+			t.Helper()
+			for _, query := range []string{"name=ya", "family=YA,zz", "name=y", "address-state=vt", "phone=555-0101", "name=yar", "name=yarrow"} {
+				if ids, _, err := b.search(system(1), "Patient?"+query); err != nil || strings.Join(ids, " ") != "p" {
+					t.Errorf("%s gives %v, %v", query, ids, err)
+				}
+			}
+		}
+		ask()
+		if n, err := b.Reindex(t.Context(), system(1)); err != nil || n != 1 {
+			t.Errorf("Reindex changed %d: %v", n, err)
+		}
+		ask()
+		if r := b.check(false); !r.Sound() {
+			t.Errorf("after Reindex: %+v", r)
+		}
+	})
+}
