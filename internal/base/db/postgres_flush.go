@@ -13,21 +13,29 @@ import (
 // that writes some row of the practice; its own durable commit is the flush.
 //
 // On SQLite transactions share their commits anyway.
-func (tx *Tx) Crowded(mark *Stmt) {
-	if s, ok := tx.sess.(*pgSession); ok && s.turn == nil && !tx.done && tx.err == nil {
-		s.turn = tx.db.backend.(*postgresBackend).flushes.turn(tx.Practice(), s.push)
-	}
+//
+// alone says that no other writer of this process is at the row, so that what it knows of the row holds.
+func (tx *Tx) Crowded(mark *Stmt) (alone bool) {
 	tx.crowded = mark
+	s, ok := tx.sess.(*pgSession)
+	if !ok {
+		return true
+	}
+	if s.turn == nil && !tx.done && tx.err == nil {
+		s.turn, s.alone = tx.db.backend.(*postgresBackend).flushes.turn(tx.Practice(), s.push)
+	}
+	return s.alone
 }
 
-// turnWait bounds how long a writer waits for its turn. The row decides who is next, in whatever process; to wait here first only
-// spares the server the crowd before it. It is longer than boundWait, so that one who has the turn and wants what another holds gives
-// up first.
-const turnWait = 100 * time.Millisecond
+// turnWait bounds how long a writer waits for its turn. The row decides who is next, in whatever process; to wait here first
+// spares the server the crowd before it, and lets a writer know what the row holds. It is longer than boundWait, so that one who has
+// the turn and wants what another holds gives up first, and longer than many commits on a busy machine: who goes on without the turn
+// makes those who have it do their work again.
+const turnWait = 700 * time.Millisecond
 
 // turn waits until no other writer of this process is at the crowded row of the practice, or for turnWait, and returns what gives
 // the turn up. wait is called when somebody else has it.
-func (f *flushes) turn(p PracticeID, wait func()) (done func()) {
+func (f *flushes) turn(p PracticeID, wait func()) (done func(), alone bool) {
 	f.mu.Lock()
 	if f.turns == nil {
 		f.turns = map[PracticeID]chan struct{}{}
@@ -40,7 +48,7 @@ func (f *flushes) turn(p PracticeID, wait func()) (done func()) {
 	f.mu.Unlock()
 	select {
 	case turns <- struct{}{}:
-		return func() { <-turns }
+		return func() { <-turns }, true
 	default:
 	}
 	wait()
@@ -48,9 +56,9 @@ func (f *flushes) turn(p PracticeID, wait func()) (done func()) {
 	defer cancel()
 	select {
 	case turns <- struct{}{}:
-		return func() { <-turns }
+		return func() { <-turns }, true
 	case <-ctx.Done():
-		return func() {}
+		return func() {}, false
 	}
 }
 

@@ -25,6 +25,7 @@ type pgSession struct {
 	rows    *pgCursor // answers being read
 	failed  error     // the server refuses everything but ROLLBACK
 	turn    func()    // gives up the turn at the crowded row; see Tx.Crowded
+	alone   bool      // it has the turn
 }
 
 // pending says which answer comes next.

@@ -21,8 +21,12 @@ var (
 		ON CONFLICT (practice_id, slot) DO UPDATE SET slot = excluded.slot`)
 )
 
-// rowBlock is how many rids a process reserves at a time. What is left when it ends stays unused.
-const rowBlock = 512
+// rowBlock is how many rids a process reserves at a time, and rowLow how few it has left when it reserves the next. What is left
+// stays unused.
+const (
+	rowBlock = 1024
+	rowLow   = 256
+)
 
 // rowNumbers are the rids this process has reserved and not yet used.
 type rowNumbers struct {
@@ -30,6 +34,7 @@ type rowNumbers struct {
 	by   map[db.PracticeID]*rowRange
 	seqs map[db.PracticeID]int64 // the highest sequence number this process has seen or claimed
 	open map[*db.Tx]bool         // transactions that have reserved a block: from then on they take what they need
+	more map[db.PracticeID]bool  // a block is being reserved beside one that nears its end
 }
 
 // maxOpen bounds open, since a transaction that fails stays there. To be forgotten costs a block.
@@ -72,15 +77,48 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*d
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			delete(r.open, tx)
-			if r.by == nil {
-				r.by = map[db.PracticeID]*rowRange{}
-			}
-			if have := r.by[p]; have == nil || have.end-have.next < rest.end-rest.next {
-				r.by[p] = rest
-			}
+			r.reserved(p, rest)
 		})
 	}
 	return first, nil
+}
+
+// reserved notes a block, with mu held.
+func (r *rowNumbers) reserved(p db.PracticeID, block *rowRange) {
+	if r.by == nil {
+		r.by = map[db.PracticeID]*rowRange{}
+	}
+	if have := r.by[p]; have == nil || have.end-have.next < block.end-block.next {
+		r.by[p] = block
+	}
+	delete(r.more, p)
+}
+
+// refill reserves the next block before the last has run out, in a transaction that holds the counter row anyway: those who run
+// out hold it from there on, and the others wait for them. Should the transaction fail, take sees to it.
+func (r *rowNumbers) refill(ctx context.Context, tx *db.Tx) error {
+	p := tx.Practice()
+	r.mu.Lock()
+	have := r.by[p]
+	if have == nil || have.end-have.next >= rowLow || r.more[p] || tx.Again() {
+		r.mu.Unlock()
+		return nil
+	}
+	if r.more == nil {
+		r.more = map[db.PracticeID]bool{}
+	}
+	r.more[p] = true
+	r.mu.Unlock()
+	var last int64
+	if err := tx.QueryRow(ctx, takeRows, int64(p), int64(rowBlock)).Scan(&last); err != nil {
+		return err
+	}
+	tx.OnCommit(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reserved(p, &rowRange{last - rowBlock + 1, last + 1})
+	})
+	return nil
 }
 
 // numbers returns n consecutive sequence numbers. The counter row is locked from there to the commit, so that
@@ -88,9 +126,14 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*d
 // PostgreSQL everything that needs no number is sent before, and the numbers are claimed together with what bears
 // them when this process knows which are free: it usually is the only one that writes.
 func (r *rowNumbers) numbers(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
-	tx.Crowded(markCommit)
+	alone := tx.Crowded(markCommit)
 	p := tx.Practice()
-	if tx.Engine() == db.PostgreSQL && n > 0 && !tx.Again() {
+	if n > 0 {
+		if err := r.refill(ctx, tx); err != nil {
+			return 0, err
+		}
+	}
+	if tx.Engine() == db.PostgreSQL && n > 0 && alone && !tx.Again() {
 		r.mu.Lock()
 		known := r.seqs[p]
 		base := max(known, tx.NowMicro())
