@@ -26,6 +26,8 @@ type proofs struct {
 	Erasure    proveErasure    `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
 	Isolation  proveIsolation  `cmd:"" help:"Nobody reads what is not theirs: another practice's, another patient's, or what is kept apart, by whatever way of asking."`
 	Durability proveDurability `cmd:"" help:"What was acknowledged is never lost: the server is killed again and again while clients write."`
+	Egress     proveEgress     `cmd:"" help:"Nothing leaves for a host that nobody listed, and nothing that patients said leaves at all."`
+	Leak       proveLeak       `cmd:"" hidden:"" help:"The control of egress: a demonstration that leaks, in a folder made for it."`
 }
 
 // proving is what every proof takes.
@@ -141,6 +143,41 @@ func (c *proveDurability) Run(ctx context.Context, out *output) error {
 		return exitError(exitUnable)
 	}
 	return err
+}
+
+type proveEgress struct {
+	proving
+	Apart bool `hidden:"" help:"This process is in a network of its own."`
+}
+
+func (c *proveEgress) Run(ctx context.Context, out *output) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if c.Database != "" {
+		return fhir.Problem("value", "This proof runs on the embedded database.", "Leave out --database and --owner: on PostgreSQL the database is one more host that the operator names.")
+	}
+	if !c.Apart {
+		if code, ok := prove.Apart(ctx, program, append(os.Args[1:], "--apart"), out.text, out.errs); ok {
+			if code != 0 {
+				return exitError(code)
+			}
+			return nil
+		}
+	}
+	return c.carry(ctx, out, prove.Egress(program, c.Apart))
+}
+
+// proveLeak is a demonstration that sends what it may not, past its own list.
+type proveLeak struct{ demo }
+
+func (c *proveLeak) Run(ctx context.Context, out *output) error {
+	if _, err := os.Stat(filepath.Join(c.Data, prove.ThrowAway)); err != nil {
+		return fhir.Problem("forbidden", "This command leaks on purpose, and only in a folder that the proof made.", "Run `yarrow prove egress --control`.")
+	}
+	go prove.Leak(ctx)
+	return c.demo.Run(ctx, out)
 }
 
 type proveIsolation struct{ proving }

@@ -31,7 +31,7 @@ var ErrNoDevice = errors.New("the power cannot be cut here")
 
 const (
 	deviceSize     = 2 << 30
-	deviceWithin   = 20 * time.Second
+	deviceWithin   = 3 * time.Minute // recovery on a busy machine takes its time
 	deviceDatabase = "prove"
 	deviceOwner    = "prove_owner"
 	deviceApp      = "prove_app"

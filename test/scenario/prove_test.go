@@ -21,8 +21,12 @@ func TestProofs(t *testing.T) {
 		{"erasure", "1", "strings readable before"},
 		{"durability", "50", "acknowledged: transaction"},
 		{"isolation", "1", "canaries"},
+		{"egress", "30", "forms"},
 	} {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
+			if c.name == "egress" && engine == "PostgreSQL" {
+				continue // the database is one more host there; what speaks to others is the same
+			}
 			for _, control := range []bool{false, true} {
 				name := c.name + "/" + engine
 				if control {
@@ -44,6 +48,9 @@ func TestProofs(t *testing.T) {
 					}
 					if !control && r.Counts[c.counts] == 0 {
 						t.Errorf("%s: %v", c.counts, r.Counts)
+					}
+					if c.name == "egress" && r.Counts["network apart"] == 0 {
+						t.Log("no network apart is to be had here: only the sockets were looked at")
 					}
 					if err := r.Check(); err != nil {
 						t.Error(err)
