@@ -65,6 +65,7 @@ var shelves = []string{
 	"internal/edge/graphql",
 	"internal/edge/bulk",
 	"internal/edge/subscription",
+	"internal/edge/endpoints",
 
 	"internal/simulate",
 

@@ -89,6 +89,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
 	h.api.Register(graphql.Operation())
+	g.listAt(g.origin)
 	docs.Register(h.router, h.api, h.origin)
 	h.exports = h.newExports(h.asker)
 	h.api.Register(h.exports.Operations()...)

@@ -20,6 +20,7 @@ import (
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -43,6 +44,8 @@ type ground struct {
 	terms *codes.Server  // the practices' terminology server
 	guide *guides.Guides // the practices' implementation guides and validators
 	log   *slog.Logger
+
+	list *endpoints.List // the public list of FHIR addresses; nil when nobody is served
 
 	shared bool            // lent to a command by the running server, which closes it
 	budget *fhirapi.Budget // of each client of the FHIR interface; nil: what it gives by itself

@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/clinic/practice"
+	"yarrow.health/internal/edge/endpoints"
+	"yarrow.health/internal/standards/fhir"
 )
 
 type practices struct {
@@ -15,6 +19,9 @@ type practices struct {
 
 	Suspend practiceSuspend `cmd:"" help:"Let a practice's people read and export, but write nothing."`
 	Resume  practiceResume  `cmd:"" help:"Let a suspended practice work again."`
+
+	Publish  practicePublish  `cmd:"" help:"Put a practice on the public list of FHIR addresses."`
+	Withdraw practiceWithdraw `cmd:"" help:"Take a practice off the public list of FHIR addresses."`
 }
 
 type practiceAdd struct {
@@ -53,6 +60,70 @@ func (c *practiceList) Run(ctx context.Context, out *output) error {
 		fmt.Fprintf(out.text, "%d\t%s\t%s\n", p.ID, p.Slug, p.Name)
 	}
 	return nil
+}
+
+type practicePublish struct {
+	place
+	Slug string `arg:"" help:"The practice's slug."`
+	URL  string `name:"url" help:"What people's addresses begin with; a running server knows it." placeholder:"https://HOST" env:"YARROW_URL"`
+}
+
+func (c *practicePublish) Run(ctx context.Context, out *output) error {
+	g, p, err := c.listed(ctx, out, c.Slug)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if g.list == nil {
+		u, err := url.Parse(c.URL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return fhir.Problem("required", "The practice's address is not known.", "Name what it begins with: --url https://HOST.")
+		}
+		g.listAt(u.Scheme + "://" + u.Host)
+	}
+	address, err := g.list.Publish(ctx, auth.SystemScope(p.ID, "yarrow practice publish"), p.Slug, p.Name)
+	if err == nil {
+		fmt.Fprintf(out.text, "%s is on the list at %s as %s\n", p.Name, endpoints.Path, address)
+	}
+	return err
+}
+
+type practiceWithdraw struct {
+	place
+	Slug string `arg:"" help:"The practice's slug."`
+}
+
+func (c *practiceWithdraw) Run(ctx context.Context, out *output) error {
+	g, p, err := c.listed(ctx, out, c.Slug)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if g.list == nil {
+		g.listAt("")
+	}
+	if err := g.list.Withdraw(ctx, auth.SystemScope(p.ID, "yarrow practice withdraw")); err != nil {
+		return err
+	}
+	fmt.Fprintf(out.text, "%s is off the list; copies that others made of it may live on.\n", p.Name)
+	return nil
+}
+
+func (p place) listed(ctx context.Context, out *output, slug string) (*ground, auth.Practice, error) {
+	g, err := p.openExisting(ctx, out)
+	if err != nil {
+		return nil, auth.Practice{}, err
+	}
+	in, err := g.practiceNamed(ctx, slug)
+	if err != nil {
+		_ = g.close()
+	}
+	return g, in, err
+}
+
+// listAt makes the public list of FHIR addresses that begin with origin.
+func (g *ground) listAt(origin string) {
+	g.list = endpoints.New(endpoints.Options{DB: g.db, Store: g.store, Auth: g.auth, People: practice.NewProfiles(g.db, g.store), Origin: origin})
 }
 
 type user struct {

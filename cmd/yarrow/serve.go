@@ -17,6 +17,7 @@ import (
 
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/edge/bulk"
+	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -111,6 +112,7 @@ func (h *house) handler() http.Handler {
 	for _, pattern := range bulk.Routes() {
 		mux.Handle(pattern, h.exports)
 	}
+	mux.Handle("GET "+endpoints.Path, h.list)
 	mux.Handle("/{practice}/fhir", h.api)
 	mux.Handle("/{practice}/fhir/", h.hub.Holding(h.api))
 	mux.Handle("/", h.router)
