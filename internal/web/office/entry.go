@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,16 +66,19 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 		version = strconv.FormatInt(w.Version, 10)
 	}
 	out := [][2]string{
-		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", w.Kind}, {"role", roleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
+		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", oneOf(q.T, "audit.kind.", w.Kind, actorKinds)}, {"role", roleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
 		{"action", actionWords(q.T, w.Action)}, {"patient", n.patient(w.Patient)}, {"resource", resource}, {"version", version},
-		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", w.Purpose}, {"detail", w.Detail}, {"labels", labels},
+		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", oneOf(q.T, "audit.purpose.", w.Purpose, purposes)}, {"detail", w.Detail}, {"labels", labels},
 		{"program", w.Program}, {"address", w.Address}, {"session", w.Session}, {"request", w.Request},
 	}
 	for _, c := range w.Categories {
+		if known[c] {
+			c = q.T("said.kind." + strings.ReplaceAll(c, " ", "-"))
+		}
 		out = append(out, [2]string{"category", c})
 	}
 	for _, l := range w.Links {
-		out = append(out, [2]string{"link", l})
+		out = append(out, [2]string{"link", n.patient(l)})
 	}
 	kept := out[:0]
 	for _, f := range out {
@@ -83,6 +87,20 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 		}
 	}
 	return kept
+}
+
+// What the catalogue has words for: who acts, and purposes of use (v3 PurposeOfUse).
+var (
+	actorKinds = []string{"staff", "patient", "app", "system", "operator"}
+	purposes   = []string{"TREAT", "HPAYMT", "HOPERAT", "PATRQT", "PUBHLTH", "BTG", "ETREAT"}
+)
+
+// oneOf gives the catalogue's word for a code it knows, and any other code as it is.
+func oneOf(t Say, prefix, code string, has []string) string {
+	if slices.Contains(has, code) {
+		return t(prefix + code)
+	}
+	return code
 }
 
 // labelNames are the sensitivity labels in the order of their bits (auth.Label).

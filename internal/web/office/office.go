@@ -64,9 +64,11 @@ func (o *Office) names(ctx context.Context, q *ui.Request, entries []audit.Entry
 	seen := map[string]bool{}
 	var ids []string
 	for _, e := range entries {
-		if id, ok := strings.CutPrefix(e.Patient, "Patient/"); ok && !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+		for _, ref := range append([]string{e.Patient}, e.Links...) {
+			if id, ok := strings.CutPrefix(ref, "Patient/"); ok && !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
 		}
 	}
 	n.patients, err = o.patients.Get(ctx, reader(q), ids...)

@@ -2,11 +2,13 @@ package safety
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -25,6 +27,7 @@ func (o *Safety) peoplePage(w *ui.Reply, q *ui.Request) error {
 // invitation is the form for a new person, and the link once it was sent.
 type invitation struct {
 	Login, Display, Practitioner string
+	Free                         []practice.Member // those on record as practitioners who have no sign-in
 	Roles                        []auth.Role
 	Trouble                      trouble
 	Link                         string
@@ -49,11 +52,33 @@ func (o *Safety) showInvite(w *ui.Reply, q *ui.Request, status int, i invitation
 			i.Trouble = t
 		}
 	}
+	staff, err := o.people.Get(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
+	here, err := o.auth.Users(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
+	for _, m := range staff.Staff {
+		if !slices.ContainsFunc(here, func(u auth.User) bool { return u.PractitionerID == m.ID }) {
+			i.Free = append(i.Free, m)
+		}
+	}
 	s, err := o.shell(q, q.T("people.invite"), "people")
 	if err != nil {
 		return err
 	}
 	return w.HTML(status, inviteView(q, s, i))
+}
+
+// choices are the practitioners who cannot sign in yet, and nobody: who treats no patients has no record of their own.
+func (i invitation) choices(q *ui.Request) []ui.Option {
+	out := []ui.Option{{Value: "", Label: q.T("people.practitioner.none")}}
+	for _, m := range i.Free {
+		out = append(out, ui.Option{Value: m.ID, Label: m.Name()})
+	}
+	return out
 }
 
 func rolesIn(q *ui.Request) (out []auth.Role) {

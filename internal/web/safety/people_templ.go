@@ -732,7 +732,7 @@ func inviteView(q *ui.Request, s ui.Shell, i invitation) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.Field(q, ui.FormField{Name: "practitioner", Label: q.T("people.practitioner"), Hint: q.T("people.practitioner.hint"), Value: i.Practitioner}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Select(q, "practitioner", q.T("people.practitioner"), i.Practitioner, i.choices(q), "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
