@@ -201,7 +201,7 @@ func planOf(typ string) *plan {
 		}
 		p.params[sp.Code] = pp
 	}
-	for _, code := range compartmentParams(typ) {
+	for _, code := range PatientParams(typ) {
 		canonical, _ := fhirsearch.Alias(typ, code)
 		p.inPatient[canonical] = true
 	}
@@ -221,12 +221,12 @@ func planOf(typ string) *plan {
 	return p
 }
 
-// compartmentParams are the parameters that put a resource of the type into a patient's compartment: those
+// PatientParams are the parameters that put a resource of the type into a patient's compartment: those
 // of R4, and for types that R4 leaves out (Task, Device, Person …) the ones that name a patient.
 //
 // R4 also counts a Patient whose link names another among the other's record. Here a Patient is in its own alone:
 // whoever may read one person's record would otherwise read whomever links to that person.
-func compartmentParams(typ string) []string {
+func PatientParams(typ string) []string {
 	if typ == "Patient" {
 		return nil
 	}

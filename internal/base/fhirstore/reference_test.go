@@ -63,7 +63,7 @@ func (m slow) sees(r *Resource, bit auth.Bits) bool {
 		return true
 	}
 	values, _ := fhirsearch.Extract(r.Type, r.Node())
-	for _, code := range compartmentParams(r.Type) {
+	for _, code := range PatientParams(r.Type) {
 		canonical, _ := fhirsearch.Alias(r.Type, code)
 		for _, v := range values {
 			if v.Param == canonical && v.Kind == fhirsearch.Reference && v.RefType+"/"+v.RefID == m.access.Compartment {

@@ -8,7 +8,6 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/edge/fhirapi"
-	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirsearch"
 )
 
@@ -18,34 +17,7 @@ var supporting = map[string]bool{"Endpoint": true, "HealthcareService": true, "L
 
 // patientTypes are the types an export of patients consists of.
 func patientTypes(typ string) bool {
-	return typ == "Patient" || supporting[typ] || len(patientCodes(typ)) > 0
-}
-
-// patientCodes are the search parameters that say whose a resource is: those of the compartment or, of a type that R4 left out of it
-// though it names its patient, such as Device, that one.
-func patientCodes(typ string) []string {
-	if codes := fhir.Compartment("Patient", typ); len(codes) > 0 {
-		return codes
-	}
-	if fhirsearch.Lookup(typ, "patient") != nil {
-		return []string{"patient"}
-	}
-	return nil
-}
-
-// patientOf is whose a resource is, "" for nobody's.
-func patientOf(r *fhirstore.Resource) string {
-	if p := fhirapi.PatientOf(r); p != "" || len(fhir.Compartment("Patient", r.Type)) > 0 {
-		return p
-	}
-	for _, code := range patientCodes(r.Type) {
-		for _, v := range patientValues(r, code) {
-			if v.RefType == "Patient" {
-				return "Patient/" + v.RefID
-			}
-		}
-	}
-	return ""
+	return typ == "Patient" || supporting[typ] || len(fhirstore.PatientParams(typ)) > 0
 }
 
 func patientValues(r *fhirstore.Resource, code string) []fhirsearch.Value {
@@ -55,7 +27,7 @@ func patientValues(r *fhirstore.Resource, code string) []fhirsearch.Value {
 
 // belongs says whether a resource is part of what was asked for, and whose it is.
 func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) (in bool, patient string, err error) {
-	patient = patientOf(r)
+	patient = fhirapi.PatientOf(r)
 	switch {
 	case w.o.Level == ofSystem || supporting[r.Type]:
 		return true, patient, nil
@@ -65,7 +37,7 @@ func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) 
 		return false, patient, nil
 	}
 	if bytes.Contains(r.Raw, []byte(`Patient/`)) {
-		for _, code := range patientCodes(r.Type) {
+		for _, code := range fhirstore.PatientParams(r.Type) {
 			for _, v := range patientValues(r, code) {
 				if ref := v.RefType + "/" + v.RefID; v.RefType == "Patient" && w.wanted(ref) {
 					return true, ref, nil
@@ -89,7 +61,7 @@ func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) 
 	}
 	for _, ref := range refs {
 		if t := targets[ref]; t != nil {
-			if p := patientOf(t); p != "" && w.wanted(p) {
+			if p := fhirapi.PatientOf(t); p != "" && w.wanted(p) {
 				return true, p, nil
 			}
 		}

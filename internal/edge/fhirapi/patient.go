@@ -34,7 +34,7 @@ func patientElements(typ string) []string {
 	}
 	var names []string
 	codes := map[string]bool{}
-	for _, code := range fhir.Compartment("Patient", typ) {
+	for _, code := range fhirstore.PatientParams(typ) {
 		codes[code] = true
 	}
 	for _, p := range fhir.SearchParams(typ) {
