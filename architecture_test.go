@@ -39,6 +39,7 @@ var shelves = []string{
 
 	"internal/base/clock",
 	"internal/base/keys",
+	"internal/base/journal",
 	"internal/base/db",
 	"internal/base/backup",
 	"internal/base/audit",

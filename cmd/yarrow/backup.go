@@ -43,6 +43,7 @@ func (c *backupWrite) Run(ctx context.Context, out *output) error {
 			return fmt.Sprintf("practice %d, %s: %s rows", p, table, grouped(rows))
 		})
 	}}
+	o.Settle = func(ctx context.Context, p db.PracticeID) error { return g.audit.Settle(ctx, systemScope(p)) }
 	o.Members = func(ctx context.Context, p db.PracticeID) ([]byte, error) {
 		return g.auth.Members(ctx, auth.SystemScope(p, "backup"))
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -173,7 +174,19 @@ func (g *ground) close() error {
 	if g.shared {
 		return nil
 	}
+	g.settle()
 	return g.db.Close()
+}
+
+// settle has every practice take over what the journal holds of it, so that its folder is all there is to it.
+func (g *ground) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, p := range g.audit.Unsealed() {
+		if err := g.audit.Settle(ctx, auth.SystemScope(p, "closing")); err != nil {
+			g.log.Warn("audit entries wait in the journal for the next start", "practice", p, "error", err)
+		}
+	}
 }
 
 // practiceNamed finds a practice by its slug.

@@ -70,7 +70,8 @@ func tryErasure(ctx context.Context, r *Run) error {
 	}
 	copyAt := filepath.Join(r.Dir, "backup.age")
 	scope := func(p db.PracticeID) db.Scope { return auth.SystemScope(p, "prove") }
-	if _, err := backup.Write(ctx, copyAt, backup.Options{DB: w.db, Scope: scope, To: []age.Recipient{identity.Recipient()}}); err != nil {
+	if _, err := backup.Write(ctx, copyAt, backup.Options{DB: w.db, Scope: scope, To: []age.Recipient{identity.Recipient()},
+		Settle: func(ctx context.Context, p db.PracticeID) error { return w.log.Settle(ctx, scope(p)) }}); err != nil {
 		return err
 	}
 	before, err := w.readBack(ctx, canaries, ref)

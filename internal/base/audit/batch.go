@@ -29,6 +29,8 @@ const (
 	rowWait  = 'w' // numbers: id, 0
 	rowFresh = 'f' // first and last position
 	rowPack  = 'p' // first and last position
+
+	rowJournal = 'j' // number of the write, the journal's id
 )
 
 var errBatch = errors.New("audit: a batch of entries is damaged")

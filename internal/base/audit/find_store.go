@@ -36,10 +36,18 @@ func (l *Log) Find(ctx context.Context, s db.Scope, f Filter) ([]Entry, error) {
 	if f.Limit = min(max(f.Limit, 0), MaxFound); f.Limit == 0 {
 		f.Limit = 50
 	}
+	if s == nil || !s.Valid() {
+		return nil, db.ErrNoScope
+	}
 	var out []Entry
+	journal := l.looks.waiting(s.Practice())
 	err := l.db.View(ctx, s, func(tx *db.Tx) error {
-		g := gatherer{ctx: ctx, tx: tx, f: f, high: 1<<63 - 1}
-		err := g.run()
+		looks, _, err := l.looks.open(ctx, tx, journal, 1<<40)
+		if err != nil {
+			return err
+		}
+		g := gatherer{ctx: ctx, tx: tx, f: f, high: 1<<63 - 1, looks: looks}
+		err = g.run()
 		out = g.out
 		return err
 	})
@@ -83,7 +91,8 @@ type gatherer struct {
 	ctx       context.Context
 	tx        *db.Tx
 	f         Filter
-	low, high int64 // ids: from low, before high
+	low, high int64  // ids: from low, before high
+	looks     []look // what the journal holds
 	out       []Entry
 }
 
@@ -123,7 +132,7 @@ func (g *gatherer) cut() {
 	}
 }
 
-// loose takes what waits and what is fresh.
+// loose takes what waits, in the tables and in the journal, and what is fresh.
 func (g *gatherer) loose() error {
 	rows, err := g.tx.Query(g.ctx, allWaits, int64(g.tx.Practice()))
 	if err != nil {
@@ -136,6 +145,11 @@ func (g *gatherer) loose() error {
 	g.admit(w.items)
 	for range w.damaged {
 		g.broken(idAt(g.tx.Now()))
+	}
+	for _, k := range g.looks {
+		if g.admit(k.items); k.items == nil {
+			g.broken(idAt(g.tx.Now()))
+		}
 	}
 	fresh, err := freshOf(g.ctx, g.tx, 1<<31)
 	if err != nil {

@@ -2,13 +2,13 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
-	"yarrow.health/internal/standards/fhir"
 )
 
 // Log is the audit of all practices. It is safe for concurrent use.
@@ -19,13 +19,14 @@ type Log struct {
 	mu      sync.Mutex
 	waiting map[db.PracticeID]*queue
 	commits atomic.Int64 // batches written by Seen, for tests and metrics
+	looks   looks
 
 	fresh sync.Map // db.PracticeID: something was recorded here that has no position yet
 }
 
 // New returns the log kept in d.
 func New(d *db.DB) *Log {
-	return &Log{db: d, waiting: map[db.PracticeID]*queue{}}
+	return &Log{db: d, waiting: map[db.PracticeID]*queue{}, looks: looks{node: d.Journal()}}
 }
 
 // Record adds events to the transaction that has their effect: both are kept or neither. It must be a Do; in a View
@@ -37,7 +38,7 @@ func (l *Log) Record(tx *db.Tx, events ...Event) {
 }
 
 // Seen records events durably before it returns. One commit covers all requests of a practice that wait at that
-// moment. When it returns an error nothing about the patients may be shown: the error is a *fhir.Issue of code
+// moment, and on the embedded database one write to the journal of the node all requests of all practices. When it returns an error nothing about the patients may be shown: the error is a *fhir.Issue of code
 // "transient" that says so to the person. Once begun, writing goes on when ctx ends, and Seen returns ctx's error.
 // It must not be called inside Do or View.
 func (l *Log) Seen(ctx context.Context, s db.Scope, events ...Event) error {
@@ -47,6 +48,9 @@ func (l *Log) Seen(ctx context.Context, s db.Scope, events ...Event) error {
 	entries := l.entries(s.Actor(), events)
 	if len(entries) == 0 {
 		return nil
+	}
+	if l.looks.node != nil {
+		return l.note(ctx, s, entries)
 	}
 	b, lead := l.join(s, entries)
 	if lead {
@@ -63,8 +67,8 @@ func (l *Log) Seen(ctx context.Context, s db.Scope, events ...Event) error {
 	}
 }
 
-// Unsealed lists the practices in which this process recorded something since it was last asked: [Log.Sequence] has
-// work there. What other processes recorded, or this one before a restart, is found by asking every practice in turn.
+// Unsealed lists the practices in which this process recorded something since it was last asked, and those of which the
+// journal of the node holds something: [Log.Sequence] has work there. What other processes recorded, or this one before a restart, is found by asking every practice in turn.
 func (l *Log) Unsealed() []db.PracticeID {
 	var out []db.PracticeID
 	l.fresh.Range(func(p, _ any) bool {
@@ -72,6 +76,13 @@ func (l *Log) Unsealed() []db.PracticeID {
 		out = append(out, p.(db.PracticeID))
 		return true
 	})
+	if l.looks.node != nil {
+		for _, owner := range l.looks.node.Owners() {
+			if p := db.PracticeID(owner); !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
 	return out
 }
 
@@ -162,9 +173,7 @@ func (l *Log) commit(ctx context.Context, b *batch) {
 	})
 	l.commits.Add(1)
 	if err != nil {
-		b.err = fhir.Problem("transient",
-			"Who looks at charts cannot be recorded right now, so patient information is not shown.",
-			"Try again in a minute. If it goes on, tell whoever looks after this server.").Because(err)
+		b.err = unrecorded(err)
 	}
 }
 

@@ -226,7 +226,7 @@ func TestSeenFailsWhenNothingCanBeWritten(t *testing.T) {
 
 func TestSeenInsideDoIsRefused(t *testing.T) {
 	t.Parallel()
-	d := dbtest.SQLite(t, nil)
+	d := dbtest.PostgreSQL(t, nil)
 	l := audit.New(d.DB)
 	err := d.Do(t.Context(), person(1, 1), func(tx *db.Tx) error {
 		if err := l.Seen(t.Context(), person(1, 1), audit.Event{}); !errors.Is(err, db.ErrNested) {

@@ -17,7 +17,7 @@ func TestTheAuditIsOnlyAddedTo(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		l := audit.New(d.DB)
-		end := many(t, l)
+		end := many(t, d, l)
 		columns := map[string]string{"audit_wait": "body", "audit_fresh": "body", "audit_pack": "body", "audit_find": "key", "audit_tree": "hash", "audit_checkpoint": "note"}
 		for table, column := range columns {
 			statements := []string{

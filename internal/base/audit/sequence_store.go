@@ -44,16 +44,28 @@ func (l *Log) Sequence(ctx context.Context, s db.Scope) (end Checkpoint, more bo
 		if err != nil {
 			return err
 		}
-		if more, err = sequence(ctx, tx, &e); err != nil {
+		if more, err = l.sequence(ctx, tx, &e); err != nil {
 			return err
 		}
 		end = e.checkpoint()
 		return pack(ctx, tx)
 	})
+	if err != nil && l.looks.node != nil && l.db.Gone(s) {
+		l.looks.node.Forget(int64(s.Practice())) // its keys were destroyed: nobody can read it ever again
+	}
 	if db.IsUnique(err) { // another process took this position and does the work
 		return end, false, nil
 	}
 	return end, more, err
+}
+
+// Settle sequences until nothing waits: the practice's store then holds its whole audit.
+func (l *Log) Settle(ctx context.Context, s db.Scope) error {
+	for {
+		if _, more, err := l.Sequence(ctx, s); err != nil || !more {
+			return err
+		}
+	}
 }
 
 // Head is where the log ends now; the zero Checkpoint before anything is sequenced.
@@ -117,17 +129,31 @@ func waiting(tx *db.Tx, rows *db.Rows, limit int) (w waits, err error) {
 	return w, rows.Err()
 }
 
-// sequence moves waiting rows behind the end of the tree. Rows that do not open stay where they are: Verify names them.
-func sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err error) {
+// sequence moves waiting rows, and what the journal holds, behind the end of the tree. Rows that do not open stay where they
+// are: Verify names them.
+func (l *Log) sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err error) {
 	rows, err := tx.Query(ctx, waitRows, int64(tx.Practice()), maxWaits)
 	if err != nil {
 		return false, err
 	}
 	w, err := waiting(tx, rows, maxEntries)
-	if err != nil || len(w.ids) == 0 {
+	if err != nil {
 		return false, err
 	}
+	more = w.left || len(w.ids)+len(w.damaged) == maxWaits
 	ids, items := w.ids, w.items
+	seen, left, err := l.looks.open(ctx, tx, l.looks.waiting(tx.Practice()), max(0, maxEntries-len(items)))
+	if err != nil {
+		return false, err
+	}
+	more = more || left
+	some, err := l.looks.take(ctx, tx, seen)
+	if err != nil {
+		return false, err
+	}
+	if items = append(items, some...); len(items) == 0 {
+		return more, nil
+	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.id, b.id) })
 	practice, k := int64(tx.Practice()), tx.Keys()
 	first := e.size + 1
@@ -150,11 +176,14 @@ func sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err error) {
 	if len(nodes) > 0 {
 		tx.InsertMany(insertTree, nodes)
 	}
+	if len(ids) == 0 {
+		return more, nil
+	}
 	n, err := tx.Exec(ctx, deleteWait, practice, ids)
 	if err == nil && n != int64(len(ids)) {
 		err = fmt.Errorf("audit: %d of %d rows moved while they got their positions", n, len(ids))
 	}
-	return w.left || len(ids)+len(w.damaged) == maxWaits, err
+	return more, err
 }
 
 // segment is a row of audit_fresh or audit_pack.

@@ -36,9 +36,17 @@ var (
 // added, moved or hidden from searches, and names the first.
 func (l *Log) Verify(ctx context.Context, s db.Scope, known ...Checkpoint) (Report, error) {
 	var r Report
+	if s == nil || !s.Valid() {
+		return r, db.ErrNoScope
+	}
+	journal := l.looks.waiting(s.Practice())
 	err := l.db.View(ctx, s, func(tx *db.Tx) error {
 		r = Report{}
-		v := verifier{ctx: ctx, tx: tx, practice: int64(tx.Practice()), known: map[int64][]Checkpoint{}, report: &r}
+		looks, _, err := l.looks.open(ctx, tx, journal, 1<<40)
+		if err != nil {
+			return err
+		}
+		v := verifier{ctx: ctx, tx: tx, practice: int64(tx.Practice()), known: map[int64][]Checkpoint{}, report: &r, looks: looks, damage: l.looks.damage()}
 		for _, c := range known {
 			if c.Position > 0 {
 				v.known[c.Position] = append(v.known[c.Position], c)
@@ -56,8 +64,10 @@ type verifier struct {
 	known    map[int64][]Checkpoint
 	report   *Report
 	e        edge
-	finds    int64 // rows of audit_find that must be there
-	nodes    int64 // rows of audit_tree that must be there
+	looks    []look   // what the journal holds
+	damage   []string // to the journal
+	finds    int64    // rows of audit_find that must be there
+	nodes    int64    // rows of audit_tree that must be there
 }
 
 func (v *verifier) fault(position, id int64, what string) error {
@@ -253,5 +263,14 @@ func (v *verifier) waits() error {
 		return v.fault(0, w.damaged[0], "entries that wait for their position were changed: their seal is broken")
 	}
 	v.report.Waiting = int64(len(w.items))
+	for _, k := range v.looks {
+		if k.items == nil {
+			return v.fault(0, 0, "entries in the journal of this server were changed: their seal is broken")
+		}
+		v.report.Waiting += int64(len(k.items))
+	}
+	if len(v.damage) > 0 {
+		return v.fault(0, 0, "the journal of this server was damaged, and looks of this practice may be lost: "+v.damage[0])
+	}
 	return nil
 }

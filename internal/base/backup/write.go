@@ -28,6 +28,8 @@ type Options struct {
 	To         []age.Recipient
 	Passphrase string
 	Progress   func(practice db.PracticeID, table string, rows int64) // may be nil
+	// Settle puts what waits outside the practice's store, such as in the journal of the node, into it. It may be nil.
+	Settle func(ctx context.Context, p db.PracticeID) error
 	// Members gives what goes with a practice although it is kept elsewhere: its people and how they sign in. It may be nil.
 	Members func(ctx context.Context, p db.PracticeID) ([]byte, error)
 }
@@ -193,6 +195,11 @@ func writeFrames(ctx context.Context, f frameWriter, o Options) (Report, error) 
 		if o.Members != nil && p != db.System {
 			var err error
 			if members, err = o.Members(ctx, p); err != nil {
+				return r, err
+			}
+		}
+		if o.Settle != nil && p != db.System {
+			if err := o.Settle(ctx, p); err != nil {
 				return r, err
 			}
 		}

@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/journal"
 	"yarrow.health/internal/base/keys"
+	"yarrow.health/internal/standards/fhir"
 )
 
 // Options say where the data is. One of DataDir and DatabaseURL is given.
@@ -45,6 +47,10 @@ type backend interface {
 	view(ctx context.Context, tx *Tx, fn func(*Tx) error) error
 	create(ctx context.Context, id PracticeID) error
 	practices(ctx context.Context) ([]PracticeID, error)
+	// node is the journal of this process, nil when the engine has none.
+	node() *journal.Journal
+	// has says whether the practice has a store; an error says why it is not usable.
+	has(ctx context.Context, id PracticeID) error
 	close() error
 }
 
@@ -161,6 +167,32 @@ func (d *DB) transact(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error 
 		return d.backend.do(ctx, tx, fn)
 	}
 	return d.backend.view(ctx, tx, fn)
+}
+
+// Journal is where records of all practices of this process become durable without a transaction, to be taken over by their
+// practices soon. It is nil on PostgreSQL, whose log does the same for all its clients.
+func (d *DB) Journal() *journal.Journal { return d.backend.node() }
+
+// KeysOf gives the keys of the scope's practice to who writes to the Journal, when the practice is there to take it over.
+func (d *DB) KeysOf(ctx context.Context, s Scope) (*keys.Practice, error) {
+	if s == nil || !s.Valid() {
+		return nil, ErrNoScope
+	}
+	k, err := d.keys.Practice(int64(s.Practice()))
+	if err != nil {
+		return nil, err
+	}
+	return k, d.backend.has(ctx, s.Practice())
+}
+
+// Gone says whether the keys of the scope's practice were destroyed, so that nothing of it can ever be read again.
+func (d *DB) Gone(s Scope) bool {
+	if s == nil || !s.Valid() {
+		return false
+	}
+	_, err := d.keys.Practice(int64(s.Practice()))
+	var issue *fhir.Issue
+	return errors.As(err, &issue) && issue.Code == "deleted"
 }
 
 // Close waits for running transactions and closes everything.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/journal"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -222,6 +223,9 @@ func (b *postgresBackend) practices(ctx context.Context) (ids []PracticeID, err 
 	})
 	return ids, err
 }
+
+func (b *postgresBackend) node() *journal.Journal                { return nil }
+func (b *postgresBackend) has(context.Context, PracticeID) error { return nil }
 
 func (b *postgresBackend) close() error {
 	b.practice.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/journal"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -25,12 +26,14 @@ import (
 // sqliteBackend is a folder of encrypted files:
 //
 //	LOCK                      held by the process that has the folder open
+//	journal/                  what waits to be taken over by the practices (package journal)
 //	system.db                 the system store
 //	practices/<id>/practice.db
 type sqliteBackend struct {
 	db      *DB
 	dir     string
 	lock    *os.File
+	journal *journal.Journal
 	vfs     *pageVFS
 	vfsName string
 	maxOpen int
@@ -77,6 +80,10 @@ func openSQLite(ctx context.Context, d *DB, o Options) (backend, error) {
 		b.maxOpen = defaultMaxOpen
 	}
 	vfs.Register(b.vfsName, b.vfs)
+	if b.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
+		_ = b.close()
+		return nil, notStored(err)
+	}
 	if err := b.create(ctx, System); err != nil {
 		_ = b.close()
 		return nil, err
@@ -166,6 +173,16 @@ func (b *sqliteBackend) view(ctx context.Context, tx *Tx, fn func(*Tx) error) er
 	}
 	defer b.release(s)
 	return s.readers.view(ctx, tx, fn)
+}
+
+func (b *sqliteBackend) node() *journal.Journal { return b.journal }
+
+func (b *sqliteBackend) has(ctx context.Context, id PracticeID) error {
+	s, err := b.acquire(ctx, id)
+	if err == nil {
+		b.release(s)
+	}
+	return err
 }
 
 // liteStore is one practice's open file.
@@ -435,6 +452,11 @@ func (b *sqliteBackend) close() error {
 	}
 	b.mu.Unlock()
 	vfs.Unregister(b.vfsName)
+	if b.journal != nil {
+		if e := b.journal.Close(); err == nil {
+			err = e
+		}
+	}
 	if e := unlockFolder(b.lock); err == nil {
 		err = e
 	}
