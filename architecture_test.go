@@ -76,6 +76,7 @@ var shelves = []string{
 	"internal/web/chart",
 	"internal/web/apps",
 	"internal/web/office",
+	"internal/web/organisation",
 	"internal/web/docs",
 
 	"internal/prove",

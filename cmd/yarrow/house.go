@@ -28,6 +28,7 @@ import (
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/docs"
 	"yarrow.health/internal/web/office"
+	"yarrow.health/internal/web/organisation"
 	"yarrow.health/internal/web/safety"
 	"yarrow.health/internal/web/ui"
 )
@@ -76,7 +77,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 			return time.Local
 		},
 	})
-	desk.New(h.router, g.auth, book, people, h.patients)
+	front := desk.New(h.router, g.auth, book, people, h.patients)
+	organisation.Register(h.router, g.auth, g.signOn, front, h.patients)
 	safety.Register(h.router, g.auth, h.patients, h.people)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)

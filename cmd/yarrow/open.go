@@ -21,6 +21,7 @@ import (
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
@@ -36,15 +37,16 @@ type place struct {
 
 // ground is what every command stands on, opened in order and closed in reverse.
 type ground struct {
-	ring  *keys.Ring
-	db    *db.DB
-	audit *audit.Log
-	auth  *auth.Auth
-	oauth *oauth.Server
-	store *fhirstore.Store
-	terms *codes.Server  // the practices' terminology server
-	guide *guides.Guides // the practices' implementation guides and validators
-	log   *slog.Logger
+	ring   *keys.Ring
+	db     *db.DB
+	audit  *audit.Log
+	auth   *auth.Auth
+	oauth  *oauth.Server
+	signOn *signon.SignOn
+	store  *fhirstore.Store
+	terms  *codes.Server  // the practices' terminology server
+	guide  *guides.Guides // the practices' implementation guides and validators
+	log    *slog.Logger
 
 	list *endpoints.List // the public list of FHIR addresses; nil when nobody is served
 
@@ -131,6 +133,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	g.oauth = oauth.New(oauth.Options{DB: d, Auth: g.auth, Audit: log, Egress: outside, Base: w.Origin, Log: out.log})
+	g.signOn = signon.New(signon.Options{DB: d, Auth: g.auth, Audit: log, Egress: outside, Base: w.Origin, Log: out.log})
 	return g, nil
 }
 

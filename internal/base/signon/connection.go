@@ -207,9 +207,11 @@ func plain(s string) string {
 	}, strings.ToValidUTF8(s, " "))), " ")
 }
 
-func clip(s string) string {
-	if r := []rune(plain(s)); len(r) > 80 {
-		return string(r[:80]) + "…"
+func clip(s string) string { return clipTo(s, 120) }
+
+func clipTo(s string, n int) string {
+	if r := []rune(plain(s)); len(r) > n {
+		return string(r[:n]) + "…"
 	}
 	return plain(s)
 }

@@ -264,7 +264,7 @@ func (s *SignOn) refuse(ctx context.Context, p auth.Practice, c *Connection, err
 			what += ": " + issue.Text
 		}
 		s.log.Warn("an answer of an identity provider was refused", "practice", p.ID, "connection", c.ID, "error", w.what)
-		if err := s.note(context.WithoutCancel(ctx), p.ID, c.ID, func(c *Connection) { c.Trouble = &Trouble{s.clock.Now(), clip(strings.TrimSpace(what))} }); err != nil {
+		if err := s.note(context.WithoutCancel(ctx), p.ID, c.ID, func(c *Connection) { c.Trouble = &Trouble{s.clock.Now(), clipTo(what, 400)} }); err != nil {
 			s.log.Warn("trouble with an identity provider could not be kept", "practice", p.ID, "connection", c.ID, "error", err)
 		}
 		return fhir.Problem("login", "Your organisation's sign-in could not be completed.", "Try again. If it fails again, an administrator finds the reason with the connection.").Because(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/boombuler/barcode/qr"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/ui"
 )
@@ -24,6 +25,7 @@ type account struct {
 	Problem  string
 	Login    string
 	Second   bool
+	Ways     []signon.Way
 	Stale    bool // the person has to prove again that it is them before anything here is changed
 }
 
@@ -42,6 +44,11 @@ func (d *Desk) showAccount(w *ui.Reply, q *ui.Request, a account) (err error) {
 	}
 	if a.Sessions, err = d.auth.Sessions(ctx, q.Staff); err != nil {
 		return err
+	}
+	if d.signOn != nil {
+		if a.Ways, err = d.signOn.Ways(ctx, q.Practice.ID); err != nil {
+			return err
+		}
 	}
 	a.Stale = d.auth.Recent(q.Staff, auth.StepUpWithin) != nil
 	s, err := d.shell(q, q.T("account.security"), "account", false)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
@@ -19,6 +20,7 @@ type Desk struct {
 	book     *scheduling.Book
 	people   *practice.Profiles
 	patients *patient.Directory
+	signOn   *signon.SignOn // nil: nobody signs in through an organisation
 }
 
 // New registers the desk's pages.
@@ -72,6 +74,9 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	)
 	return d
 }
+
+// Offer has the sign-in page offer the organisations through which people may sign in.
+func (d *Desk) Offer(s *signon.SignOn) { d.signOn = s }
 
 // Find answers what is typed into the palette with patients: by name, birth date, MRN or telephone.
 func Find(patients *patient.Directory) func(ctx context.Context, q *ui.Request, text string) ([]ui.Found, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/ui"
 )
@@ -15,7 +16,8 @@ import (
 // gate is what the sign-in page shows.
 type gate struct {
 	To, Login, Problem, Fix string
-	People                  []auth.User // in a demonstration
+	People                  []auth.User  // in a demonstration
+	Ways                    []signon.Way // organisations one may sign in through
 }
 
 func (d *Desk) signInPage(w *ui.Reply, q *ui.Request) error {
@@ -28,13 +30,19 @@ func (d *Desk) signInPage(w *ui.Reply, q *ui.Request) error {
 		return nil
 	}
 	g := gate{To: q.Query("to")}
-	if err := d.demoPeople(q, &g); err != nil {
+	if err := d.ways(q, &g); err != nil {
 		return err
 	}
 	return w.HTML(ok, signInView(q, g))
 }
 
-func (d *Desk) demoPeople(q *ui.Request, g *gate) (err error) {
+// ways fills in how one may sign in here.
+func (d *Desk) ways(q *ui.Request, g *gate) (err error) {
+	if d.signOn != nil {
+		if g.Ways, err = d.signOn.Ways(q.Context(), q.Practice.ID); err != nil {
+			return err
+		}
+	}
 	if q.Demo() {
 		g.People, err = d.auth.DemoPeople(q.Context(), q.Practice.ID)
 	}
@@ -49,7 +57,7 @@ func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
 	if errors.As(err, &i) && (i.Code == "login" || i.Code == "throttled") {
 		i = q.Issue(i)
 		g.Problem, g.Fix = i.Text, i.Fix
-		if err := d.demoPeople(q, &g); err != nil {
+		if err := d.ways(q, &g); err != nil {
 			return err
 		}
 		return w.HTML(fhir.HTTPStatus(i.Code), signInView(q, g))
@@ -57,12 +65,12 @@ func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Redirect(d.enter(w, q, token, staff, g.To))
+	w.Redirect(d.Enter(w, q, token, staff, g.To))
 	return nil
 }
 
-// enter begins the session in the browser, says where to go next, and remembers the device, so that somebody else's failures cannot slow this person.
-func (d *Desk) enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff, to string) string {
+// Enter begins the session in the browser, says where to go next, and remembers the device, so that somebody else's failures cannot slow this person.
+func (d *Desk) Enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff, to string) string {
 	w.Begin(token)
 	if q.Cookie("device") == "" {
 		if device, err := d.auth.RememberDevice(q.Context(), staff, q.UserAgent()); err == nil {
@@ -81,7 +89,7 @@ func (d *Desk) demoSignIn(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Redirect(d.enter(w, q, token, staff, q.Form("to")))
+	w.Redirect(d.Enter(w, q, token, staff, q.Form("to")))
 	return nil
 }
 
@@ -113,7 +121,11 @@ func (d *Desk) unlockPage(w *ui.Reply, q *ui.Request) error {
 		w.Redirect(q.URL("sign-in"))
 		return nil
 	}
-	return w.HTML(ok, unlockView(q, state, gate{To: q.Query("to")}))
+	g := gate{To: q.Query("to")}
+	if err := d.ways(q, &g); err != nil {
+		return err
+	}
+	return w.HTML(ok, unlockView(q, state, g))
 }
 
 func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
@@ -133,7 +145,7 @@ func (d *Desk) unlock(w *ui.Reply, q *ui.Request) error {
 		w.Redirect(q.URL("sign-in"))
 		return nil
 	}
-	w.Redirect(d.enter(w, q, token, staff, q.Form("to")))
+	w.Redirect(d.Enter(w, q, token, staff, q.Form("to")))
 	return nil
 }
 
@@ -209,6 +221,6 @@ func (d *Desk) finishPasskey(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return refuse(w, err)
 	}
-	next := d.enter(w, q, token, staff, q.Query("to"))
+	next := d.Enter(w, q, token, staff, q.Query("to"))
 	return reply(w, map[string]string{"next": next})
 }

@@ -27,7 +27,7 @@ func loadWords() *Words {
 	w := &Words{by: map[string]map[string]string{}}
 	for _, l := range Languages {
 		w.by[l] = map[string]string{}
-		for _, part := range []string{"", "-desk", "-chart", "-apps", "-office", "-safety", "-docs"} {
+		for _, part := range []string{"", "-desk", "-chart", "-apps", "-office", "-safety", "-signon", "-docs"} {
 			f, err := localeFiles.Open("locale/" + l + part + ".txt")
 			if err != nil {
 				continue
