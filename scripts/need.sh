@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a step needs. `need.sh build`: Go and Node. `need.sh test`: also PostgreSQL 15 and Chromium, installed from Debian
+# What a step needs. `need.sh build`: Go and Node. `need.sh test`: also PostgreSQL 15, Chromium and curl, installed from Debian
 # packages when they are missing. Each thing that cannot be had is named with its remedy.
 set -euo pipefail
 fail() { echo "Yarrow needs $1. $2" >&2; exit 1; }
@@ -17,6 +17,7 @@ command -v git >/dev/null || fail "git" "On Debian: apt-get install git."
 missing=()
 [ -x /usr/lib/postgresql/15/bin/initdb ] || missing+=(postgresql-15)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
 [ ${#missing[@]} -eq 0 ] && exit 0
 echo "Installing ${missing[*]} for the tests"
 sudo=""

@@ -109,6 +109,59 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// TestTheProgrammersPage runs the commands of docs/api.md in their order, in one shell, against a demonstration of its own address.
+func TestTheProgrammersPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Fatalf("the commands of docs/api.md were not run: %v (apt-get install curl)", err)
+	}
+	file := demonstration(t)
+	var demo struct{ URL string }
+	if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &demo) != nil {
+		t.Fatal(err)
+	}
+	// What each block must say, so that a command which quietly gives nothing is seen.
+	want := [][]string{
+		{`"resourceType":"Bundle"`, `"birthDate"`},
+		{`"CapabilityStatement"`, `"token_endpoint"`, `"openapi":"3.1.0"`},
+		{`"mode":"include"`, `"total":`, `birthdate`},
+		{`Testwell`, `"gender":"female"`, `"OperationOutcome"`},
+		{`"transaction-response"`, `201`, `Patient.birthDate`, `"searchset"`},
+		{`202`, `ontent-Location: ` + demo.URL},
+	}
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\n")
+	blocks := strings.Split(string(page), "```sh\n")[1:]
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		script.WriteString(text + "echo; echo '@@@'\n")
+	}
+	bin, err := webtest.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "-c",
+		strings.NewReplacer("./yarrow-data/demo", filepath.Dir(file), "http://localhost:8080", demo.URL).Replace(script.String()))
+	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"))
+	var errs bytes.Buffer
+	shell.Stderr = &errs
+	out, err := shell.Output()
+	said := strings.Split(string(out), "@@@")
+	if err != nil || len(blocks) != len(want) || len(said) != len(want)+1 {
+		t.Fatalf("%v: %d blocks, %d answers\n%s\n%.3000s", err, len(blocks), len(said)-1, errs.String(), out)
+	}
+	for i, all := range want {
+		for _, w := range all {
+			if !strings.Contains(said[i], w) {
+				t.Errorf("block %d does not say %q: %.1500s", i+1, w, said[i])
+			}
+		}
+	}
+}
+
 const person = `{"resourceType":"Patient","id":"p","active":true,"gender":"female","birthDate":"1990-04-02","multipleBirthInteger":2,
 "name":[{"use":"official","family":"Vega","given":["Ana","Luz"]},{"use":"nickname","given":["Lu"]}],
 "telecom":[{"system":"phone","value":"555-0100","use":"home","rank":2},{"system":"email","value":"a@example.org","rank":1}],
