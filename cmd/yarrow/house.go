@@ -8,6 +8,7 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/clinic/clinical"
@@ -108,6 +109,9 @@ func (h *house) newAPI(owners map[string]fhirapi.Owner) *fhirapi.API {
 		Guides:       []string{"http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|6.1.0", "http://hl7.org/fhir/uv/subscriptions-backport/ImplementationGuide/hl7.fhir.uv.subscriptions-backport|1.1.0"},
 		Extension:    subscription.Extension,
 		Practice:     h.auth.PracticeBySlug,
+		Supported: func(ctx context.Context, p auth.Practice) (*guides.Supported, error) {
+			return h.guide.Supported(ctx, p.ID)
+		},
 		Authenticate: h.asker,
 		AllowOrigin: func(ctx context.Context, p auth.Practice, origin string) bool {
 			return h.oauth.Origin(ctx, p.ID, origin)

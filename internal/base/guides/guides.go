@@ -32,11 +32,15 @@ func New(d *db.DB, s *fhirstore.Store, c *codes.Server) *Guides {
 
 // loaded is what a practice has imported, ready for use.
 type loaded struct {
-	set    *profile.Set
-	terms  *terms
-	policy Policy
-	at     time.Time // when it was read
-	looked time.Time // when it was last seen to be current
+	set       *profile.Set
+	own       []*profile.Definition
+	supported *Supported
+	forms     map[string]*fhirjson.Node // Questionnaires by canonical URL
+	terms     *terms
+	policy    Policy
+	at        time.Time // when it was read
+	looked    time.Time // when it was last seen to be current
+	written   time.Time // when a definition was last judged, and so perhaps written, by this process
 }
 
 // fresh is how long a practice's definitions are taken to be current without looking: a guide that another process
@@ -44,7 +48,10 @@ type loaded struct {
 const fresh = time.Minute
 
 // conformance are the types whose change makes loaded definitions stale.
-var conformance = []string{"StructureDefinition", "Basic"}
+var conformance = []string{"StructureDefinition", "Basic", "Questionnaire", "ImplementationGuide"}
+
+// settles is how long after a definition was judged its transaction may end: until then each use looks whether it did.
+const settles = 10 * time.Second
 
 // of returns what a practice has loaded, reading it when it is new or has changed. It must not be called inside a
 // transaction.
@@ -52,7 +59,7 @@ func (g *Guides) of(ctx context.Context, p db.PracticeID) (*loaded, error) {
 	now := g.db.Clock().Now()
 	g.mu.Lock()
 	l := g.loaded[p]
-	current := l != nil && now.Sub(l.looked) < fresh
+	current := l != nil && now.Sub(l.looked) < fresh && (l.written.IsZero() || now.Sub(l.written) > settles && l.looked.After(l.written))
 	g.mu.Unlock()
 	if current {
 		return l, nil
@@ -65,10 +72,14 @@ func (g *Guides) of(ctx context.Context, p db.PracticeID) (*loaded, error) {
 		}
 		if !changed {
 			g.mu.Lock()
-			next := &loaded{set: l.set, policy: l.policy, at: l.at, looked: now, terms: &terms{ask: g.codes.Checker(p)}}
-			g.loaded[p] = next
+			next := *l
+			next.looked, next.terms = now, &terms{ask: g.codes.Checker(p)}
+			if now.Sub(next.written) > settles {
+				next.written = time.Time{}
+			}
+			g.loaded[p] = &next
 			g.mu.Unlock()
-			return next, nil
+			return &next, nil
 		}
 	}
 	l, err := g.load(ctx, scope)
@@ -77,6 +88,9 @@ func (g *Guides) of(ctx context.Context, p db.PracticeID) (*loaded, error) {
 	}
 	l.at, l.looked = now, now
 	g.mu.Lock()
+	if was := g.loaded[p]; was != nil {
+		l.written = was.written
+	}
 	g.loaded[p] = l
 	g.mu.Unlock()
 	return l, nil
@@ -121,10 +135,27 @@ func (g *Guides) load(ctx context.Context, scope auth.System) (*loaded, error) {
 		for _, r := range all {
 			l.take(r.Node())
 		}
+		guides, err := g.store.Find(ctx, tx, "ImplementationGuide")
+		if err != nil {
+			return err
+		}
+		l.supported = supported(l.own, nodes(guides))
+		asked, err := g.store.Find(ctx, tx, "Questionnaire", "_sort", "-_lastUpdated")
+		if err != nil {
+			return err
+		}
+		l.forms = forms(nodes(asked))
 		l.policy, err = g.readPolicy(ctx, tx)
 		return err
 	})
 	return l, err
+}
+
+func nodes(all []*fhirstore.Resource) (out []*fhirjson.Node) {
+	for _, r := range all {
+		out = append(out, r.Node())
+	}
+	return out
 }
 
 // take adds a stored profile. One that cannot be read is left out: it was refused or reported when it came.
@@ -136,6 +167,7 @@ func (l *loaded) take(n *fhirjson.Node) {
 	}
 	if d, err := read(n); err == nil {
 		l.set.Add(d)
+		l.own = append(l.own, d)
 	}
 }
 
@@ -145,7 +177,7 @@ func (g *Guides) Validator(ctx context.Context, p db.PracticeID) (*profile.Valid
 	if err != nil {
 		return nil, "", err
 	}
-	return &profile.Validator{Profiles: l.set, Codes: l.terms.codes}, l.policy, nil
+	return &profile.Validator{Profiles: l.set, Codes: l.terms.codes, Find: func(canonical string) *fhirjson.Node { return l.forms[canonical] }}, l.policy, nil
 }
 
 // Checker judges what a practice is about to write (fhirstore.Store.Judge): base rules of R4 are always obeyed,
@@ -160,5 +192,21 @@ func (g *Guides) Checker(ctx context.Context, s db.Scope, light bool) (fhirstore
 	if policy == WarnOnly {
 		o.Declared = profile.Warn
 	}
-	return func(n *fhirjson.Node) fhir.Issues { return v.Validate(n, o) }, nil
+	return func(n *fhirjson.Node) fhir.Issues {
+		if slices.Contains(conformance, n.Get("resourceType").Text()) {
+			g.writing(s.Practice())
+		}
+		return v.Validate(n, o)
+	}, nil
+}
+
+// writing notes that a definition of a practice may be about to change.
+func (g *Guides) writing(p db.PracticeID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.loaded[p]; l != nil {
+		next := *l
+		next.written = g.db.Clock().Now()
+		g.loaded[p] = &next
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -48,8 +49,10 @@ type Options struct {
 	Terminology func(p auth.Practice, base string) []byte
 	// Instantiates and Guides list the canonical URLs of capability statements and implementation guides that the server keeps to.
 	Instantiates, Guides []string
-	// Profiles lists the canonical URLs of the profiles that resources of a type are checked against; nil for none.
+	// Profiles lists the canonical URLs of the profiles that resources of a type are checked against everywhere; nil for none.
 	Profiles func(typ string) []string
+	// Supported tells what a practice checks beyond that, and by which guides; nil for nothing.
+	Supported func(ctx context.Context, p auth.Practice) (*guides.Supported, error)
 	// Extension is what CapabilityStatement.rest.resource.extension says of a type, a JSON array; nil for nothing.
 	Extension func(typ string) []byte
 	// Version of the program.
@@ -68,8 +71,8 @@ type API struct {
 	buckets    *buckets
 	started    time.Time
 
-	restOnce  sync.Once
-	restBytes []byte
+	restMu    sync.Mutex
+	restBytes map[*guides.Supported][]byte // one for all practices that support the same
 
 	openapiOnce  sync.Once
 	openapiBytes []byte

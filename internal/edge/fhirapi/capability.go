@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirsearch"
 )
@@ -27,7 +28,14 @@ func (a *API) capabilities(ctx context.Context, c *Call) (*Answer, error) {
 	default:
 		return nil, fhir.Problem("value", "mode has a value it does not know.", "Use full, normative or terminology.").At("http.mode")
 	}
-	rest := a.rest()
+	var own *guides.Supported
+	if a.o.Supported != nil {
+		var err error
+		if own, err = a.o.Supported(ctx, c.Practice); err != nil {
+			return nil, err
+		}
+	}
+	rest := a.rest(own)
 	b := &bundleWriter{b: make([]byte, 0, len(rest)+4096)}
 	b.raw(`{"resourceType":"CapabilityStatement","url":`).text(c.Base + "/metadata").raw(`,"version":`).text(a.o.Version)
 	b.raw(`,"name":"Yarrow","title":`).text("FHIR interface of " + c.Practice.Name).raw(`,"status":"active","date":`).text(a.started.Format("2006-01-02T15:04:05Z"))
@@ -35,7 +43,11 @@ func (a *API) capabilities(ctx context.Context, c *Call) (*Answer, error) {
 	a.list(b, "instantiates", a.o.Instantiates)
 	b.raw(`,"software":{"name":"Yarrow","version":`).text(a.o.Version).raw(`},"implementation":{"description":`).text(c.Practice.Name).raw(`,"url":`).text(c.Base)
 	b.raw(`},"fhirVersion":"4.0.1","format":["application/fhir+json","application/fhir+xml","json","xml"],"patchFormat":["application/json-patch+json","application/fhir+json","application/fhir+xml"]`)
-	a.list(b, "implementationGuide", a.o.Guides)
+	kept := a.o.Guides
+	if own != nil {
+		kept = united(kept, own.Guides)
+	}
+	a.list(b, "implementationGuide", kept)
 	b.raw(`,"rest":[{"mode":"server","security":`)
 	security := []byte(`{"cors":true}`)
 	if a.o.Security != nil {
@@ -65,16 +77,35 @@ func (a *API) list(b *bundleWriter, name string, values []string) {
 	}
 }
 
-// rest is the part that is the same for every practice: types and what can be done with them. It is made once.
-func (a *API) rest() []byte {
-	a.restOnce.Do(func() {
+// united gives the strings of both lists, each once.
+func united(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// maxRests bounds how many practices with guides of their own have their part of the statement kept.
+const maxRests = 50
+
+// rest is the part that is the same for all practices that support the same: types and what can be done with them. It is made once.
+func (a *API) rest(own *guides.Supported) []byte {
+	a.restMu.Lock()
+	defer a.restMu.Unlock()
+	if a.restBytes[own] == nil {
+		if len(a.restBytes) >= maxRests || a.restBytes == nil {
+			a.restBytes = map[*guides.Supported][]byte{}
+		}
 		b := &bundleWriter{}
 		b.raw(`,"resource":[`)
 		for i, typ := range fhir.ResourceTypes() {
 			if i > 0 {
 				b.raw(`,`)
 			}
-			a.restResource(b, typ)
+			a.restResource(b, typ, own)
 		}
 		b.raw(`],"interaction":[{"code":"transaction"},{"code":"batch"},{"code":"history-system"},{"code":"search-system"}]`)
 		a.searchParams(b, "Patient", func(p *fhirsearch.Param) bool { return strings.HasPrefix(p.Code, "_") })
@@ -87,9 +118,9 @@ func (a *API) rest() []byte {
 			b.text("http://hl7.org/fhir/CompartmentDefinition/" + strings.ToLower(name))
 		}
 		b.raw(`]`)
-		a.restBytes = b.b
-	})
-	return a.restBytes
+		a.restBytes[own] = b.b
+	}
+	return a.restBytes[own]
 }
 
 // interactions of each type, as acts routes them.
@@ -101,7 +132,7 @@ var interactions = []struct {
 	{"history-instance", "GET", history}, {"history-type", "GET", typeHistory}, {"create", "POST", resourceType}, {"search-type", "GET", resourceType},
 }
 
-func (a *API) restResource(b *bundleWriter, typ string) {
+func (a *API) restResource(b *bundleWriter, typ string, own *guides.Supported) {
 	b.raw(`{`)
 	if a.o.Extension != nil {
 		if x := a.o.Extension(typ); len(x) > 0 {
@@ -109,9 +140,14 @@ func (a *API) restResource(b *bundleWriter, typ string) {
 		}
 	}
 	b.raw(`"type":"` + typ + `","profile":"http://hl7.org/fhir/StructureDefinition/` + typ + `"`)
+	var profiles []string
 	if a.o.Profiles != nil {
-		a.list(b, "supportedProfile", a.o.Profiles(typ))
+		profiles = a.o.Profiles(typ)
 	}
+	if own != nil {
+		profiles = united(profiles, own.Profiles[typ])
+	}
+	a.list(b, "supportedProfile", profiles)
 	first := true
 	b.raw(`,"interaction":[`)
 	for _, i := range interactions {

@@ -6,11 +6,38 @@ import (
 	"strings"
 	"testing"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirsearch"
 )
+
+// TestCapabilityStatementOfPractices: each practice's statement names the profiles and guides that it took in, and no other's.
+func TestCapabilityStatementOfPractices(t *testing.T) {
+	const theirs, all = "https://guide.example.org/born|1.0.0", "https://guide.example.org/all"
+	south := &guides.Supported{Profiles: map[string][]string{"Patient": {theirs, all}}, Guides: []string{"https://guide.example.org/guide|1.0.0"}}
+	k := deskOn(t, dbtest.SQLite(t, nil), func(o *Options) {
+		o.Guides = []string{"https://guide.example.org/everywhere|1"}
+		o.Profiles = func(typ string) []string { return map[string][]string{"Patient": {all}}[typ] }
+		o.Supported = func(_ context.Context, p auth.Practice) (*guides.Supported, error) {
+			if p.Slug == "south" {
+				return south, nil
+			}
+			return &guides.Supported{}, nil
+		}
+	})
+	for _, practice := range []string{"north", "south", "north", "south"} {
+		r := k.ask("", "GET", "/"+practice+"/fhir/metadata", "")
+		if has := strings.Contains(r.body, theirs) && strings.Contains(r.body, "https://guide.example.org/guide|1.0.0"); has != (practice == "south") || r.status != 200 {
+			t.Errorf("%s: %d, the guide of south is named: %t", practice, r.status, has)
+		}
+		if strings.Count(r.body, `"`+all+`"`) != 1 || !strings.Contains(r.body, "everywhere|1") {
+			t.Errorf("%s: what everybody has is named %d times", practice, strings.Count(r.body, `"`+all+`"`))
+		}
+	}
+}
 
 // TestCapabilityStatementTellsTheTruth asks for everything that the statement promises.
 func TestCapabilityStatementTellsTheTruth(t *testing.T) {

@@ -92,6 +92,7 @@ func arithmetic(op string, x, y Item) (Collection, error) {
 			return nil, nil
 		}
 		_, err = decimals.Rem(r, x.num, y.num)
+		r.Negative = r.Negative && !r.IsZero() // there is one zero
 	}
 	if err != nil {
 		return nil, nil // overflow is empty by the specification
