@@ -54,10 +54,6 @@ func (s *pgSession) begin() {
 		text = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
 	s.raw(text)
-	if !s.readOnly {
-		// Writes look rows up by their keys, many at a time: a plan that does not know how many reads far too much.
-		s.raw("SET LOCAL plan_cache_mode = auto")
-	}
 	if s.local && s.practice != System {
 		s.raw("SET LOCAL" + s.setting())
 	}

@@ -33,6 +33,9 @@ var loose = []struct {
 	args       []any
 }{
 	{"ReadMany", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`, []any{int64(1), []int64{1, 2, 3}}},
+	{"Write", `SELECT ` + rowColumns + `, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2} ORDER BY (r.rid + 0)`, []any{int64(1), []int64{1, 2, 3}}},
+	{"Labels", `SELECT idh, labels FROM resource WHERE practice_id = $1 AND idh {in $2} AND labels <> 0`, []any{int64(1), []int64{1, 2, 3}}},
+	{"Known", `SELECT idh FROM resource WHERE practice_id = $1 AND idh {in $2} AND deleted = 0`, []any{int64(1), []int64{1, 2, 3}}},
 	{"Read", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh = $2`, []any{int64(1), int64(1)}},
 	{"Changes", `SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3`, []any{int64(1), int64(1), int64(1)}},
 }

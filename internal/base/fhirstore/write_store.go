@@ -161,9 +161,10 @@ type stored struct {
 }
 
 var (
-	// FOR UPDATE has two writers of one resource wait for each other, in one order. SQLite has one writer.
+	// FOR UPDATE has two writers of one resource wait for each other, in one order. SQLite has one writer. PostgreSQL must not take
+	// the index that has the order: it would read all of the practice.
 	selectStored = db.SQLPair(`SELECT `+rowColumns+`, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`,
-		`SELECT `+rowColumns+`, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2} ORDER BY r.rid FOR UPDATE`)
+		`SELECT `+rowColumns+`, r.author, r.idx_keys FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2} ORDER BY (r.rid + 0) FOR UPDATE`)
 
 	insertResource = db.InsertInto("resource", "practice_id", "rid", "idh", "version", "seq", "date", "span", "facet",
 		"patient", "encounter", "author", "labels", "type", "deleted", "idx_keys", "body")
