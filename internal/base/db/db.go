@@ -201,7 +201,7 @@ func (d *DB) Close() error { return d.backend.close() }
 // start readies tx for one run of fn; a repeated run starts afresh.
 func (tx *Tx) start(sess session) {
 	tx.sess, tx.now = sess, tx.db.clock.Now()
-	tx.done, tx.err, tx.commit = false, nil, nil
+	tx.done, tx.err, tx.commit, tx.kept = false, nil, nil, nil
 	tx.crowded, tx.unflushed = nil, false
 }
 

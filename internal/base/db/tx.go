@@ -21,6 +21,7 @@ type Tx struct {
 	done   bool
 	err    error // the first failure: the transaction is lost
 	commit []func()
+	kept   map[any]any
 
 	crowded   *Stmt // see Crowded
 	unflushed bool  // committed, and not yet on the disk
@@ -69,6 +70,21 @@ func (tx *Tx) Writable() bool { return tx.write }
 // OnCommit has fn run once after the commit is durable, on the goroutine that called Do and before Do returns.
 // It does not run when the transaction fails.
 func (tx *Tx) OnCommit(fn func()) { tx.commit = append(tx.commit, fn) }
+
+// Keep remembers a value for the rest of this run of the transaction; key is of a type of the caller's own.
+func (tx *Tx) Keep(key, v any) {
+	if tx.kept == nil {
+		tx.kept = map[any]any{}
+	}
+	tx.kept[key] = v
+}
+
+// Take returns what Keep remembered, nil for nothing, and forgets it.
+func (tx *Tx) Take(key any) any {
+	v := tx.kept[key]
+	delete(tx.kept, key)
+	return v
+}
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, s *Stmt, args ...any) (int64, error) {

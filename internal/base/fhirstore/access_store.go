@@ -145,7 +145,17 @@ func (s *Store) Reaches(ctx context.Context, tx *db.Tx, typ, id string, b auth.B
 	if err := a.may(typ, b); err != nil {
 		return false, err
 	}
-	r, err := byID(ctx, tx, a.k.id(typ, id))
+	var r *row
+	var err error
+	if tx.Writable() && !tx.Again() && b&(auth.CanUpdate|auth.CanDelete) != 0 {
+		// The write that follows need not read it again.
+		err = holdRows(ctx, tx, []int64{a.k.id(typ, id)}, func(c *stored) {
+			r = &c.row
+			tx.Keep(held(c.idh), c)
+		})
+	} else {
+		r, err = byID(ctx, tx, a.k.id(typ, id))
+	}
 	if err != nil || r == nil {
 		return false, err
 	}

@@ -104,12 +104,8 @@ func (a *applier) hold(ctx context.Context, tx *db.Tx, todo []*entry) error {
 			slots = append(slots, k.lock(c))
 		}
 	}
-	// In one order everywhere, so that two bundles do not wait for each other.
-	slices.Sort(slots)
-	for _, slot := range slices.Compact(slots) {
-		if err := lock(ctx, tx, slot); err != nil {
-			return err
-		}
+	if err := lock(ctx, tx, slots...); err != nil {
+		return err
 	}
 	moved := false
 	for _, e := range todo {

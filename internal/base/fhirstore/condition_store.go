@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"slices"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -43,16 +44,19 @@ func (s *Store) matchOne(ctx context.Context, tx *db.Tx, typ, query string) (*Re
 	return found[0], nil
 }
 
-var lockSlot = db.SQL(`INSERT INTO fhir_lock (practice_id, slot) VALUES ($1, $2)
+// Slots are held in the order of their numbers by everybody, so that two transactions do not wait for each other. SQLite never runs
+// this.
+var lockSlots = db.SQLPair(`SELECT $1, $2`, `INSERT INTO fhir_lock (practice_id, slot) SELECT $1, s FROM unnest($2::bigint[]) AS s
 	ON CONFLICT (practice_id, slot) DO UPDATE SET slot = excluded.slot`)
 
-// lock makes writes with the same condition wait for each other until the commit, so that of two conditional
+// lock makes writes with the same conditions wait for each other until the commit, so that of two conditional
 // creates one finds what the other wrote.
-func lock(ctx context.Context, tx *db.Tx, slot int64) error {
-	if tx.Engine() == db.SQLite {
+func lock(ctx context.Context, tx *db.Tx, slots ...int64) error {
+	if tx.Engine() == db.SQLite || len(slots) == 0 {
 		return nil // writers already wait for each other
 	}
-	_, err := tx.Exec(ctx, lockSlot, int64(tx.Practice()), slot)
+	slices.Sort(slots)
+	_, err := tx.Exec(ctx, lockSlots, int64(tx.Practice()), slices.Compact(slots))
 	return err
 }
 

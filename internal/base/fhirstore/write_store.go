@@ -2,7 +2,6 @@ package fhirstore
 
 import (
 	"context"
-	"slices"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -205,20 +204,33 @@ func (w *writer) load(ctx context.Context, changes []change) error {
 			missing, slots = append(missing, id), append(slots, id&1023)
 		}
 	}
-	slices.Sort(slots)
-	for _, slot := range slices.Compact(slots) {
-		if err := lock(ctx, w.tx, slot); err != nil {
-			return err
-		}
+	if err := lock(ctx, w.tx, slots...); err != nil {
+		return err
 	}
 	return w.loadIDs(ctx, missing)
 }
 
 func (w *writer) loadIDs(ctx context.Context, ids []int64) error {
+	var ask []int64
+	for _, id := range ids {
+		if c, ok := w.tx.Take(held(id)).(*stored); ok {
+			w.current[id] = c
+		} else {
+			ask = append(ask, id)
+		}
+	}
+	return holdRows(ctx, w.tx, ask, func(c *stored) { w.current[c.idh] = c })
+}
+
+// held is under what a transaction keeps a row that it holds and has not written; see Reaches.
+type held int64
+
+// holdRows reads current rows that are about to change, and on PostgreSQL holds them until the commit.
+func holdRows(ctx context.Context, tx *db.Tx, ids []int64, each func(*stored)) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := w.tx.Query(ctx, selectStored, int64(w.tx.Practice()), ids)
+	rows, err := tx.Query(ctx, selectStored, int64(tx.Practice()), ids)
 	if err != nil {
 		return err
 	}
@@ -231,7 +243,7 @@ func (w *writer) loadIDs(ctx context.Context, ids []int64) error {
 			return err
 		}
 		c.typ, c.deleted = int16(typ), deleted != 0
-		w.current[c.idh] = c
+		each(c)
 	}
 	return rows.Err()
 }
