@@ -19,6 +19,7 @@ import (
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -113,6 +114,9 @@ func (h *house) handler() http.Handler {
 		mux.Handle(pattern, h.exports)
 	}
 	mux.Handle("GET "+endpoints.Path, h.list)
+	for _, pattern := range subscription.Routes() {
+		mux.Handle(pattern, h.hub)
+	}
 	mux.Handle("/{practice}/fhir", h.api)
 	mux.Handle("/{practice}/fhir/", h.hub.Holding(h.api))
 	mux.Handle("/", h.router)

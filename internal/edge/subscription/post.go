@@ -35,6 +35,10 @@ type post struct {
 func (h *Hub) post(p db.PracticeID) *post {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.postLocked(p)
+}
+
+func (h *Hub) postLocked(p db.PracticeID) *post {
 	k := h.posts[p]
 	if k == nil {
 		k = &post{practice: p, ring: make(chan struct{}, 1), busy: map[int64]bool{}, heard: map[chan struct{}]bool{}}

@@ -38,7 +38,8 @@ type station struct {
 	queue *jobs.Queue
 	store *fhirstore.Store
 	audit *audit.Log
-	as    map[string]db.Scope
+	mu    sync.Mutex
+	as    map[string]db.Scope // change it with grant
 	mux   *http.ServeMux
 	rcv   *receiver
 	admin auth.Staff
@@ -122,7 +123,7 @@ func (k *station) stand() {
 		return auth.Practice{ID: 1, Slug: "north"}, nil
 	}
 	authenticate := func(r *http.Request, p auth.Practice) (db.Scope, error) {
-		if s := k.as[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; s != nil {
+		if s := k.scope(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); s != nil {
 			return s, nil
 		}
 		return nil, fhir.Problem("login", "No.", "Sign in.")
@@ -136,7 +137,7 @@ func (k *station) stand() {
 			return nil, fhir.Problem("forbidden", "For programs.", "Register one.")
 		},
 		Resume: func(_ context.Context, _ auth.Practice, held []byte) (db.Scope, error) {
-			if s := k.as[string(held)]; s != nil {
+			if s := k.scope(string(held)); s != nil {
 				return s, nil
 			}
 			return nil, fhir.Problem("login", "No more.", "Sign in.")
@@ -147,6 +148,22 @@ func (k *station) stand() {
 	k.api.Register(k.hub.Operations()...)
 	k.mux = http.NewServeMux()
 	k.mux.Handle("/north/fhir/", k.hub.Holding(k.api))
+	for _, pattern := range Routes() {
+		k.mux.Handle(pattern, k.hub)
+	}
+}
+
+func (k *station) scope(name string) db.Scope {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.as[name]
+}
+
+// grant gives a program another scope, nil to take it back.
+func (k *station) grant(name string, s db.Scope) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.as[name] = s
 }
 
 func (k *station) ask(as, method, path, body string) *httptest.ResponseRecorder {
@@ -236,7 +253,10 @@ func (k *station) state(id string) string {
 func (k *station) work() {
 	k.t.Helper()
 	ctx := k.t.Context()
-	if _, err := k.hub.round(ctx, &post{practice: 1, busy: map[int64]bool{}}, func(p auth.Practice, s *sub) { k.hub.deliverAll(ctx, p, s.ID) }); err != nil {
+	if _, err := k.hub.round(ctx, k.hub.post(1), func(p auth.Practice, s *sub) {
+		defer k.hub.free(k.hub.post(1), s)
+		k.hub.deliverAll(ctx, p, s.ID)
+	}); err != nil {
 		k.t.Fatal(err)
 	}
 }

@@ -173,22 +173,22 @@ func TestNothingIsToldAfterARightEnds(t *testing.T) {
 			t.Errorf("what was labelled meanwhile is told: %v", got)
 		}
 		// The access is narrowed to another patient's record.
-		few := k.as["few"]
-		k.as["few"] = auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Observation": auth.CanRead}, Compartment: "Patient/bea"})
+		few := k.scope("few")
+		k.grant("few", auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Observation": auth.CanRead}, Compartment: "Patient/bea"}))
 		k.result("of-ann", "ann", "3")
 		k.result("of-bea", "bea", "3")
 		k.work()
 		if got := k.told(); !slices.Equal(got, []string{"3 Observation/of-bea"}) {
 			t.Errorf("told %v", got)
 		}
-		k.as["few"] = few
+		k.grant("few", few)
 		// The authority ends with events waiting: nothing more, and the reason is there to be read.
 		k.rcv.answer(503)
 		k.result("waiting", "ann", "4")
 		k.work()
 		k.rcv.take()
 		k.rcv.answer(200)
-		delete(k.as, "few")
+		k.grant("few", nil)
 		k.result("after", "ann", "5")
 		k.d.Clock.Advance(time.Hour)
 		k.work()
@@ -199,7 +199,7 @@ func TestNothingIsToldAfterARightEnds(t *testing.T) {
 		if r.Get("status").Text() != "off" || r.Get("error").Text() != revoked {
 			t.Errorf("the subscription says %s", r)
 		}
-		k.as["few"] = few
+		k.grant("few", few)
 		k.result("after-all", "ann", "6")
 		k.work()
 		if got := k.rcv.take(); len(got) != 0 {
@@ -213,7 +213,7 @@ func TestAuthorityIsLookedAtByItself(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		k := newStation(t, d)
 		id := k.subscribed("hooks", k.asked(AnyTopic, "Patient?active=true", showIDs))
-		delete(k.as, "hooks")
+		k.grant("hooks", nil)
 		k.d.Clock.Advance(time.Minute)
 		if _, err := k.queue.RunDue(t.Context()); err != nil {
 			t.Fatal(err)
@@ -298,7 +298,7 @@ func TestHostsAndPauses(t *testing.T) {
 		if n := len(k.rcv.take()); n != 0 || k.state(id) != "error" {
 			t.Fatalf("%d notifications to a host nobody allowed; the state is %s", n, k.state(id))
 		}
-		if err := k.hub.Allow(t.Context(), k.as["other"].(auth.Staff), "hooks.example.org", "x"); err == nil {
+		if err := k.hub.Allow(t.Context(), k.scope("other").(auth.Staff), "hooks.example.org", "x"); err == nil {
 			t.Error("somebody who is no administrator allows a host")
 		}
 		for _, bad := range []string{"", "https://hooks.example.org", "hooks.example.org/x", "*.example.org", "a@example.org"} {
