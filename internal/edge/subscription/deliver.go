@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -68,7 +67,7 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 	}
 	scope, err := h.o.Resume(ctx, p, s.Held)
 	if ended(err) {
-		return false, h.stop(ctx, p.ID, s, revoked)
+		return false, h.stop(ctx, p.ID, s, overAuthority())
 	}
 	if err != nil {
 		return false, err
@@ -91,7 +90,7 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 	case s.Terms.Beat == 0:
 		return h.done(ctx, p, s, n, false)
 	}
-	if why := h.refused(ctx, p, s); why != "" {
+	if why := h.refused(ctx, p, s); why != nil {
 		return false, h.failed(ctx, p, s, why, false, true)
 	}
 	host := s.Terms.host()
@@ -102,40 +101,37 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 	if ctx.Err() != nil {
 		return false, ctx.Err() // the receiver may have it: it gets it again
 	}
-	if why != "" {
+	if why != nil {
 		return false, h.failed(ctx, p, s, why, gone, false)
 	}
 	return h.done(ctx, p, s, n, true)
 }
 
-// refused says why nothing may be sent to the receiver's host, "" when it may.
-func (h *Hub) refused(ctx context.Context, p auth.Practice, s *sub) (why string) {
+// refused says why nothing may be sent to the receiver's host, nil when it may.
+func (h *Hub) refused(ctx context.Context, p auth.Practice, s *sub) *fhir.Issue {
 	u, err := url.Parse(s.Terms.Endpoint)
-	if err != nil {
-		return "The endpoint cannot be read."
-	}
-	if u.Scheme != "https" && !h.o.Private {
-		return "The endpoint is not encrypted: it must begin with https."
+	if err != nil || u.Scheme != "https" && !h.o.Private {
+		return notReachable()
 	}
 	var host *Host
 	if err := h.o.DB.View(ctx, self(p.ID), func(tx *db.Tx) (err error) {
 		host, err = loadHost(ctx, tx, s.Terms.host())
 		return err
 	}); err != nil || host == nil {
-		return "The practice has not allowed the host " + s.Terms.host() + " to be told. An administrator allows it with the agreement that covers it."
+		return notAllowed(s.Terms.host())
 	}
 	d, err := host.destination()
-	if err == nil && h.o.Egress != nil {
+	if err == nil {
 		err = h.o.Egress.Allow(d)
 	}
 	if err != nil {
-		return "The host " + s.Terms.host() + " cannot be sent to."
+		return notReachable()
 	}
-	return ""
+	return nil
 }
 
-// send makes the request. why is empty when the receiver has taken it; gone says that it never will.
-func (h *Hub) send(ctx context.Context, s *sub, body []byte) (why string, gone bool) {
+// send makes the request. why is nil when the receiver has taken it; gone says that it never will.
+func (h *Hub) send(ctx context.Context, s *sub, body []byte) (why *fhir.Issue, gone bool) {
 	within := longest
 	if s.Terms.Within > 0 {
 		within = time.Duration(s.Terms.Within) * time.Second
@@ -152,17 +148,17 @@ func (h *Hub) send(ctx context.Context, s *sub, body []byte) (why string, gone b
 	var i *fhir.Issue
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Sprintf("The receiver did not answer within %d seconds.", int(within.Seconds())), false
+		return notInTime(int(within.Seconds())), false
 	case errors.As(err, &i) && i.Code == "forbidden":
-		return "The receiver's address is not one that may be reached.", false
+		return notReachable(), false
 	case err != nil:
-		return "The receiver could not be reached.", false
+		return notHeard(), false
 	case reply.Status == http.StatusGone:
-		return "The receiver answered 410: it does not want this any more.", true
+		return notWanted(), true
 	case reply.Status < 200 || reply.Status > 299:
-		return "The receiver answered " + strconv.Itoa(reply.Status) + ".", false
+		return notTaken(reply.Status), false
 	}
-	return "", false
+	return nil, false
 }
 
 // sign adds the headers of Standard Webhooks (https://www.standardwebhooks.com), by which a receiver that knows the secret tells
@@ -196,7 +192,7 @@ func (h *Hub) done(ctx context.Context, p auth.Practice, s *sub, n *note, taken 
 			now.sent = n.last
 		}
 		if taken {
-			now.Problem, now.FailedAt, now.delivered, now.Shaken, to = "", 0, tx.NowMicro(), true, active
+			now.Problem, now.Remedy, now.FailedAt, now.delivered, now.Shaken, to = "", "", 0, tx.NowMicro(), true, active
 		}
 		return h.become(ctx, tx, &now, to)
 	})
@@ -204,10 +200,11 @@ func (h *Hub) done(ctx context.Context, p auth.Practice, s *sub, n *note, taken 
 }
 
 // failed stores that a note was not taken, and when it is tried again. waits says that it is not the receiver's fault.
-func (h *Hub) failed(ctx context.Context, p auth.Practice, s *sub, why string, gone, waits bool) error {
+func (h *Hub) failed(ctx context.Context, p auth.Practice, s *sub, why *fhir.Issue, gone, waits bool) error {
 	err := h.o.DB.Do(ctx, self(p.ID), func(tx *db.Tx) error {
 		now, to := *s, s.state
-		now.lease, now.Problem, now.FailedAt = 0, why, tx.NowMicro()
+		now.lease = 0
+		now.because(why, tx.NowMicro())
 		if waits {
 			now.Failures = max(now.Failures, 1)
 			now.due = tx.Now().Add(time.Hour).UnixMicro()

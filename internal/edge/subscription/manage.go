@@ -44,8 +44,8 @@ type View struct {
 	Paused             bool
 	Waiting            int64 // events that were not taken yet
 	Events             int64
-	Delivered          time.Time // zero for never
-	Problem            string
+	Delivered          time.Time   // zero for never
+	Problem            *fhir.Issue // why the last try failed, or why it is off; nil for nothing
 	FailedAt           time.Time
 	NextTry            time.Time // zero for none
 	Allowed            bool      // the host may be sent to
@@ -83,13 +83,16 @@ func (h *Hub) List(ctx context.Context, who auth.Staff) (views []View, hosts []H
 
 func (s *sub) view(hosts []Host) View {
 	v := View{ID: s.ID, Program: s.Name, Topic: s.Terms.Topic, Filters: s.Terms.Filters, Channel: s.Terms.Channel, Host: s.Terms.host(), Shows: s.Terms.Shows,
-		Signed: len(s.Terms.Secret) > 0, State: s.state.code(), Paused: s.Paused, Waiting: s.n - s.sent, Events: s.n, Problem: s.Problem}
+		Signed: len(s.Terms.Secret) > 0, State: s.state.code(), Paused: s.Paused, Waiting: s.n - s.sent, Events: s.n}
 	if t := topicOf(s.Terms.Topic); t != nil {
 		v.Title = t.Title
 	}
 	v.Allowed = v.Host == "" || slices.ContainsFunc(hosts, func(o Host) bool { return o.Name == v.Host })
 	if s.delivered != 0 {
 		v.Delivered = time.UnixMicro(s.delivered)
+	}
+	if s.Problem != "" {
+		v.Problem = &fhir.Issue{Severity: "error", Code: "processing", Text: s.Problem, Fix: s.Remedy}
 	}
 	if s.FailedAt != 0 {
 		v.FailedAt = time.UnixMicro(s.FailedAt)
@@ -141,7 +144,7 @@ func (h *Hub) Retry(ctx context.Context, who auth.Staff, id string) error {
 // End turns a subscription off.
 func (h *Hub) End(ctx context.Context, who auth.Staff, id string) error {
 	return h.decide(ctx, who, id, "subscription ended", func(tx *db.Tx, s *sub) error {
-		s.Problem, s.FailedAt = "An administrator of the practice ended it.", tx.NowMicro()
+		s.because(overByHand(), tx.NowMicro())
 		return h.become(ctx, tx, s, off)
 	})
 }

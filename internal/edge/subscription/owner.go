@@ -17,8 +17,6 @@ type Owner struct{ hub *Hub }
 // Owner returns the owner of Subscriptions.
 func (h *Hub) Owner() *Owner { return &Owner{h} }
 
-const revoked = "The program may not do this any more: its access was taken back or has expired."
-
 // Create takes a new subscription; the receiver is asked for a handshake next.
 func (o *Owner) Create(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared) (*fhirstore.Resource, error) {
 	s, n, err := o.hub.taken(ctx, tx, p, nil)
@@ -86,7 +84,7 @@ func (h *Hub) taken(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared, old *
 	}
 	actor := tx.Scope().Actor()
 	s.Terms, s.Held, s.Asker, s.Name = *t, kept, fhirapi.Asker(tx.Scope()), actor.Display
-	s.Failures, s.Problem, s.FailedAt, s.Shaken, s.lease = 0, "", 0, false, 0
+	s.Failures, s.Problem, s.Remedy, s.FailedAt, s.Shaken, s.lease = 0, "", "", 0, false, 0
 	switch n.Get("status").Text() {
 	case "off":
 		s.state = off
@@ -190,9 +188,10 @@ func (h *Hub) become(ctx context.Context, tx *db.Tx, s *sub, to status) error {
 }
 
 // stop turns a subscription off.
-func (h *Hub) stop(ctx context.Context, p db.PracticeID, s *sub, why string) error {
+func (h *Hub) stop(ctx context.Context, p db.PracticeID, s *sub, why *fhir.Issue) error {
 	now := *s
-	now.Problem, now.FailedAt, now.lease = why, h.clock.Now().UnixMicro(), 0
+	now.lease = 0
+	now.because(why, h.clock.Now().UnixMicro())
 	err := h.o.DB.Do(ctx, self(p), func(tx *db.Tx) error {
 		try := now
 		return h.become(ctx, tx, &try, off)

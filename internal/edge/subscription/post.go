@@ -281,7 +281,7 @@ func (h *Hub) visible(ctx context.Context, p auth.Practice, s *sub, all []found)
 	}
 	scope, err := h.o.Resume(ctx, p, s.Held)
 	if ended(err) {
-		return nil, h.stop(ctx, p.ID, s, revoked)
+		return nil, h.stop(ctx, p.ID, s, overAuthority())
 	}
 	if err != nil {
 		return nil, err

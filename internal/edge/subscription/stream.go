@@ -119,7 +119,7 @@ func (h *Hub) follow(ctx context.Context, p auth.Practice, id string, after int6
 		}
 		scope, err := h.o.Resume(ctx, p, s.Held)
 		if ended(err) {
-			return errors.Join(errOver, h.stop(ctx, p.ID, s, revoked))
+			return errors.Join(errOver, h.stop(ctx, p.ID, s, overAuthority()))
 		}
 		if err != nil {
 			return err

@@ -99,6 +99,7 @@ type sub struct {
 	Shaken   bool   `json:"shaken,omitempty"`   // the receiver has taken a handshake
 	Failures int    `json:"failures,omitempty"` // in a row
 	Problem  string `json:"problem,omitempty"`  // why the last try failed, or why it is off
+	Remedy   string `json:"remedy,omitempty"`
 	FailedAt int64  `json:"failedAt,omitempty"`
 
 	h         int64
@@ -112,6 +113,11 @@ type sub struct {
 
 // live says whether events are made for the subscription.
 func (s *sub) live() bool { return s.state != off && s.Begun }
+
+// because notes why something failed or ended.
+func (s *sub) because(why *fhir.Issue, at int64) {
+	s.Problem, s.Remedy, s.FailedAt = why.Text, why.Fix, at
+}
 
 // event is one thing to be told.
 type event struct {
@@ -207,9 +213,9 @@ func (h *Hub) keep(ctx context.Context, j *jobs.Job) error {
 			continue
 		}
 		if s.Terms.End != 0 && s.Terms.End <= h.clock.Now().UnixMicro() {
-			_ = h.stop(ctx, j.Practice, s, "Its end has come.")
+			_ = h.stop(ctx, j.Practice, s, overTime())
 		} else if _, err := h.o.Resume(ctx, p, s.Held); ended(err) {
-			_ = h.stop(ctx, j.Practice, s, revoked)
+			_ = h.stop(ctx, j.Practice, s, overAuthority())
 		}
 	}
 	return nil

@@ -196,7 +196,7 @@ func TestNothingIsToldAfterARightEnds(t *testing.T) {
 			t.Errorf("%d notifications after the program's access was taken back", len(got))
 		}
 		r := k.must(200, "system", "GET", "Subscription/"+id, "")
-		if r.Get("status").Text() != "off" || r.Get("error").Text() != revoked {
+		if r.Get("status").Text() != "off" || r.Get("error").Text() != overAuthority().Text {
 			t.Errorf("the subscription says %s", r)
 		}
 		k.grant("few", few)
@@ -266,7 +266,7 @@ func TestFailures(t *testing.T) {
 		}
 		// An administrator has it tried again: with a handshake, and what was not taken.
 		views, hosts, err := k.hub.List(t.Context(), k.admin)
-		if err != nil || len(views) != 1 || views[0].Waiting != 1 || views[0].State != "off" || views[0].Problem == "" || !views[0].Allowed || !views[0].Signed || len(hosts) != 1 {
+		if err != nil || len(views) != 1 || views[0].Waiting != 1 || views[0].State != "off" || views[0].Problem == nil || !views[0].Allowed || !views[0].Signed || len(hosts) != 1 {
 			t.Fatalf("the list: %+v %+v %v", views, hosts, err)
 		}
 		k.rcv.answer(200)
