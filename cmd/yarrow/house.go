@@ -86,6 +86,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.watch = watch.New(g.db, g.audit, g.auth, g.store)
 	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
 	h.hub = h.newHub(h.asker)
+	apps.RegisterSubscriptions(h.router, h.hub, h.patients)
 	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner(), "Subscription": h.hub.Owner()})
 	h.api.Register(h.hub.Operations()...)
 	h.api.Register(validation.Operation(g.guide))

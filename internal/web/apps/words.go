@@ -8,6 +8,7 @@ import (
 	"github.com/a-h/templ"
 
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -47,3 +48,6 @@ func grantName(q *ui.Request, g oauth.Grant, program string) string {
 	}
 	return q.T("apps.gone")
 }
+
+// topicKey is the last part of a topic's address, under which the catalogue has its words.
+func topicKey(v subscription.View) string { return v.Topic[strings.LastIndexByte(v.Topic, '/')+1:] }
