@@ -312,11 +312,15 @@ func (x *compiler) words(c *candidates, p *plan, cl *fhirsearch.Clause) {
 	if p.params[param].mode != byKey {
 		return
 	}
+	lengths := wordLengths // the rows of every form
+	if x.settled {
+		lengths = lengthsOf(param)
+	}
 	var hs []int64
 	for i := range cl.Values {
 		best := ""
 		for _, w := range fhirsearch.Words(firstOf(cl.Values[i].Text, cl.Values[i].Raw)) {
-			if key := wordKey(w); len(key) > len(best) {
+			if key := wordKey(w, lengths); len(key) > len(best) {
 				best = key
 			}
 		}
@@ -443,9 +447,7 @@ func asks(c *fhirsearch.Clause, what func(*fhirsearch.Clause) bool) bool {
 
 // newest says whether a clause is answered better by index rows of the newest form.
 func newest(c *fhirsearch.Clause) bool {
-	return asksUnits(c) || c.Type == "string" && slices.ContainsFunc(c.Values, func(v fhirsearch.ValueTerm) bool {
-		return !slices.ContainsFunc(fhirsearch.Words(firstOf(v.Text, v.Raw)), func(w string) bool { return wordKey(w) != "" })
-	})
+	return c.Type == "string" || asksUnits(c)
 }
 
 // asksUnits says whether a clause asks for an amount that may be written in several units.

@@ -34,9 +34,20 @@ const (
 	maxDate = math.MaxInt64 / 4
 )
 
-// wordLengths are the lengths in characters at which the beginning of a word gets a row. What a search knows beyond the longest
-// of them is decided on the body; what is shorter than the first is a facet where that is worth one, see shortWords.
-var wordLengths = [...]int{3, 5}
+// wordLengths are the lengths in characters at which the beginning of a word gets a row, and nameLengths those of names, which are
+// looked for most. What a search knows beyond the longest of them is decided on the body; what is shorter than the first is a facet
+// where that is worth one, see shortWords.
+var (
+	wordLengths = []int{3, 5}
+	nameLengths = []int{3, 5, 8}
+)
+
+func lengthsOf(param string) []int {
+	if param == "name" {
+		return nameLengths
+	}
+	return wordLengths
+}
 
 // shortLength is how many characters of a word the facets of shortWords say.
 const shortLength = 2
@@ -193,7 +204,7 @@ func (x *indexer) words(param, text string, pp paramPlan) {
 			x.out.facet |= x.k.facetBits(x.p.typ, param, begin)
 		}
 		if pp.mode == byKey {
-			eachPrefix(w, func(prefix string) { x.key(x.k.word(x.p.typ, param, prefix)) })
+			eachPrefix(w, lengthsOf(param), func(prefix string) { x.key(x.k.word(x.p.typ, param, prefix)) })
 		}
 	}
 }
@@ -214,23 +225,23 @@ func shortKey(w string) string {
 }
 
 // eachPrefix calls fn with the beginnings of a folded word that have rows.
-func eachPrefix(w string, fn func(string)) {
+func eachPrefix(w string, lengths []int, fn func(string)) {
 	n, next := 0, 0
 	for i := range w {
-		if next < len(wordLengths) && n == wordLengths[next] {
+		if next < len(lengths) && n == lengths[next] {
 			fn(w[:i])
 			next++
 		}
 		n++
 	}
-	if next < len(wordLengths) && n == wordLengths[next] {
+	if next < len(lengths) && n == lengths[next] {
 		fn(w)
 	}
 }
 
 // wordKey returns the longest beginning of a searched word that has a row, "" when the word is too short.
-func wordKey(w string) (prefix string) {
-	eachPrefix(w, func(p string) { prefix = p })
+func wordKey(w string, lengths []int) (prefix string) {
+	eachPrefix(w, lengths, func(p string) { prefix = p })
 	return prefix
 }
 

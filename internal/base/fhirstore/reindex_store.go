@@ -21,7 +21,8 @@ import (
 //	5  a patient is in nobody else's record, whoever their links name
 //	6  words have rows for three and five letters, names and states a facet for two; identifiers of a type, telephone numbers and
 //	   mail addresses are found by the rows of identifier and telecom
-const indexForm = 6
+//	7  names have rows for eight letters too
+const indexForm = 7
 
 var (
 	selectForm = db.SQL(`SELECT form, rid, done FROM index_state WHERE practice_id = $1`)
