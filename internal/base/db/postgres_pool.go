@@ -31,15 +31,21 @@ type pgPool struct{ *puddle.Pool[*pgConn] }
 // pgConn is a server connection with the statements prepared on it.
 type pgConn struct {
 	c        *pgconn.PgConn
-	prepared map[*Stmt]map[string]string // statement and argument types to name
-	raw      map[string]string           // BEGIN and the like, to name
-	practice PracticeID                  // whose the connection is, System while it is nobody's; see pgSession.own
+	prepared map[*Stmt]map[string]*pgNamed // by statement and argument types
+	raw      map[string]string             // BEGIN and the like, to name
+	practice PracticeID                    // whose the connection is, System while it is nobody's; see pgSession.own
 	named    int
 	born     time.Time
 
 	// A View ends with a COMMIT nobody needs to wait for. Its answer is read when the connection is next used.
 	ending *pgconn.Pipeline
 	cut    bool // its transaction's context ended: nothing on it can be relied on
+}
+
+// pgNamed is a statement the server has prepared. Once its columns are known, it is carried out without asking for them again.
+type pgNamed struct {
+	name string
+	desc *pgconn.StatementDescription // nil before the answer
 }
 
 // settle reads the answer that is still due. It says whether the connection can be used.
@@ -86,7 +92,7 @@ func newPool(url, schema string) (*pgPool, error) {
 			if err != nil {
 				return nil, unreachable(err)
 			}
-			return &pgConn{c: conn, prepared: make(map[*Stmt]map[string]string), born: clock.System().Now()}, nil
+			return &pgConn{c: conn, prepared: make(map[*Stmt]map[string]*pgNamed), born: clock.System().Now()}, nil
 		},
 		Destructor: func(pc *pgConn) {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -30,9 +30,9 @@ type pgSession struct {
 
 // pending says which answer comes next.
 type pending struct {
-	prepare bool
-	owns    bool   // the end of the setting of the practice
-	undo    func() // forget a name that the server may not have
+	prepares *pgNamed
+	owns     bool   // the end of the setting of the practice
+	undo     func() // forget a name that the server may not have
 }
 
 var binaryResults = []int16{1}
@@ -106,7 +106,7 @@ func (s *pgSession) prepareRaw(text string) string {
 	}
 	c.raw[text] = name
 	s.pipe.SendPrepare(name, text, nil)
-	s.pending = append(s.pending, pending{prepare: true, undo: func() { delete(c.raw, text) }})
+	s.pending = append(s.pending, pending{undo: func() { delete(c.raw, text) }})
 	return name
 }
 
@@ -127,30 +127,34 @@ func (s *pgSession) send(st *Stmt, args []any) error {
 		formats[i] = 1
 		sig = append(sig, t)
 	}
-	name, ok := s.conn.prepared[st][string(sig)]
+	n, ok := s.conn.prepared[st][string(sig)]
 	if !ok {
-		name = s.prepare(st, string(sig))
+		n = s.prepare(st, string(sig))
 	}
-	s.pipe.SendQueryPrepared(name, values, formats, binaryResults)
+	if n.desc != nil && len(n.desc.Fields) > 0 {
+		s.pipe.SendQueryStatement(n.desc, values, formats, binaryResults)
+	} else {
+		s.pipe.SendQueryPrepared(n.name, values, formats, binaryResults)
+	}
 	s.pending = append(s.pending, pending{})
 	return nil
 }
 
-func (s *pgSession) prepare(st *Stmt, sig string) string {
+func (s *pgSession) prepare(st *Stmt, sig string) *pgNamed {
 	c := s.conn
 	c.named++
-	name := "y" + strconv.Itoa(c.named)
+	n := &pgNamed{name: "y" + strconv.Itoa(c.named)}
 	oids := make([]uint32, len(sig))
 	for i := range oids {
 		oids[i] = paramOID(sig[i])
 	}
 	if c.prepared[st] == nil {
-		c.prepared[st] = make(map[string]string, 1)
+		c.prepared[st] = make(map[string]*pgNamed, 1)
 	}
-	c.prepared[st][sig] = name
-	s.pipe.SendPrepare(name, st.postgres, oids)
-	s.pending = append(s.pending, pending{prepare: true, undo: func() { delete(c.prepared[st], sig) }})
-	return name
+	c.prepared[st][sig] = n
+	s.pipe.SendPrepare(n.name, st.postgres, oids)
+	s.pending = append(s.pending, pending{prepares: n, undo: func() { delete(c.prepared[st], sig) }})
+	return n
 }
 
 // settle flushes and reads the answers to all pending requests but the last `keep`.
@@ -171,6 +175,9 @@ func (s *pgSession) answer() error {
 		s.pending = s.pending[1:]
 		switch r := res.(type) {
 		case *pgconn.StatementDescription:
+			if p.prepares != nil {
+				r.Name, p.prepares.desc = p.prepares.name, r
+			}
 			return nil
 		case *pgconn.PipelineSync:
 			if !p.owns {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -201,8 +202,8 @@ func (c *pgCursor) end() error {
 }
 
 func (c *pgCursor) detach() error {
-	// The row being looked at points into the connection's buffer.
-	c.row = copyRow(c.row)
+	// The row being looked at points into the connection's buffer, and the columns are described in one that is used again.
+	c.row, c.fields = copyRow(c.row), slices.Clone(c.fields)
 	for c.r.NextRow() {
 		c.rest = append(c.rest, copyRow(c.r.Values()))
 	}

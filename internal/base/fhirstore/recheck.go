@@ -22,6 +22,7 @@ type check struct {
 	element string          // the top-level element that the parameter reads whole, "" when it is not that simple
 	proofs  [][]byte        // one of these within the element is a match
 	whole   [][]byte        // or the element is one of these
+	names   []string        // or a family or given name in it begins with one of these, in lower case
 	not     bool            // … and what is proved is that the clause does not hold (:not)
 	byDate  bool            // the columns date and span decide
 }
@@ -46,6 +47,10 @@ func newCheck(p *plan, cl *fhirsearch.Clause) check {
 		switch cl.Type {
 		case "token":
 			c.token(v)
+		case "string":
+			if humanNames[p.typ] && cl.Param == "name" && letters(v.Text) {
+				c.names = append(c.names, strings.ToLower(v.Text))
+			}
 		case "reference":
 			typ := v.RefType
 			if typ == "" {
@@ -140,7 +145,69 @@ func (c *check) holds(r *Resource, row *row) bool {
 	if len(c.proofs) > 0 && c.proved(r.body.member(c.element)) {
 		return !c.not
 	}
+	if len(c.names) > 0 && c.named(r.body.member(c.element)) {
+		return true
+	}
 	return fhirsearch.Match(r.Node(), *c.clause)
+}
+
+// humanNames are the types whose element name is a HumanName.
+var humanNames = map[string]bool{"Patient": true, "Practitioner": true, "Person": true, "RelatedPerson": true}
+
+// letters says that a text is of the letters A to Z alone, which folding at most makes small.
+func letters(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
+}
+
+var familyKey, givenKey = []byte(`"family":"`), []byte(`"given":[`)
+
+// named looks for a family or given name that begins with what is searched. As in proved, nothing is proved where there are
+// extensions; nor where a given name has an escape.
+func (c *check) named(element []byte) bool {
+	if len(element) == 0 || bytes.Contains(element, []byte(`"extension"`)) {
+		return false
+	}
+	for rest := element; ; {
+		_, after, ok := bytes.Cut(rest, familyKey)
+		if !ok {
+			break
+		}
+		if c.begins(after) {
+			return true
+		}
+		rest = after
+	}
+	for rest := element; ; {
+		_, after, ok := bytes.Cut(rest, givenKey)
+		if !ok {
+			return false
+		}
+		list := after[:max(bytes.IndexByte(after, ']'), 0)]
+		if bytes.IndexByte(list, '\\') >= 0 {
+			return false
+		}
+		for {
+			_, text, ok := bytes.Cut(list, []byte{'"'})
+			if !ok {
+				break
+			}
+			if c.begins(text) {
+				return true
+			}
+			_, list, _ = bytes.Cut(text, []byte{'"'})
+		}
+		rest = after
+	}
+}
+
+// begins compares the beginning of a text in JSON with the names, without regard to case.
+func (c *check) begins(text []byte) bool {
+	for _, n := range c.names {
+		if len(text) >= len(n) && strings.EqualFold(n, string(text[:len(n)])) {
+			return true
+		}
+	}
+	return false
 }
 
 // proved looks for a value in the bytes of the element. Where there are extensions, which may hold the like

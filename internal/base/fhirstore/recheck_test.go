@@ -1,12 +1,14 @@
 package fhirstore
 
 import (
+	"net/url"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirsearch"
 )
 
 // TestMembersOfABody reads every top-level member by scanning and compares it with the parsed tree.
@@ -123,4 +125,38 @@ func FuzzBundle(f *testing.F) {
 		}
 		a.prepareAll(b.entries)
 	})
+}
+
+// TestNamesProvedByTheirBytes: what named proves, Match holds.
+func TestNamesProvedByTheirBytes(t *testing.T) {
+	for _, c := range []struct {
+		name, term string
+		proved     bool
+	}{
+		{`[{"family":"Birch","given":["Ann","Mary"]}]`, "bir", true},
+		{`[{"family":"Birch","given":["Ann","Mary"]}]`, "MARY", true},
+		{`[{"family":"Birch","given":["Ann","Mary"]}]`, "marya", false},
+		{`[{"family":"Birch","given":["Ann","Mary"]}]`, "family", false},
+		{`[{"use":"old","family":"Ash"},{"family":"Birch"}]`, "birch", true},
+		{`[{"use":"old","family":"Ash"},{"family":"Birch"}]`, "old", false},
+		{`[{"given":["A]n","Bo"]}]`, "bo", false}, // not worth more care: Match decides
+		{`[{"given":["Jo\"given","Bo"]}]`, "bo", false},
+		{`[{"text":"x\"family\":\"birch"}]`, "birch", false},
+		{`[{"family":"Ash","extension":[{"url":"http://x","valueHumanName":{"family":"Birch"}}]}]`, "birch", false},
+		{`[{"family":"Østergård"}]`, "stergard", false},
+		{`[{"family":"Birch"}]`, "Bı", false},
+	} {
+		q := parse(t, "Patient?name="+url.QueryEscape(c.term))
+		check := newCheck(planOf("Patient"), &q.Clauses[0])
+		if got := len(check.names) > 0 && check.named([]byte(c.name)); got != c.proved {
+			t.Errorf("%s in %s: %v", c.term, c.name, got)
+		}
+		n, err := fhirjson.Parse([]byte(`{"resourceType":"Patient","name":`+c.name+`}`), fhirjson.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.proved && !fhirsearch.Match(n, q.Clauses[0]) {
+			t.Errorf("%s is proved in %s, and does not match", c.term, c.name)
+		}
+	}
 }
