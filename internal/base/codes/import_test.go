@@ -172,6 +172,30 @@ func TestImportKinds(t *testing.T) {
 				t.Error("a deprecated code is active")
 			}
 		}},
+		{"LOINC with its hierarchy", Import{Kind: "loinc", Files: []string{zipped(t, "Loinc_2.83.zip", map[string]string{"LoincTable/Loinc.csv": strings.ReplaceAll(loincFile, "2.82", "2.83"),
+			"AccessoryFiles/ComponentHierarchyBySystem/ComponentHierarchyBySystem.csv": "PATH_TO_ROOT,SEQUENCE,IMMEDIATE_PARENT,CODE,CODE_TEXT\n,1,,LP99001-0,Garden\nLP99001-0,1,LP99001-0,LP99002-8,Flowers\n" +
+				"LP99001-0.LP99002-8,1,LP99002-8,99001-1,Petals\nLP99001-0.LP99002-8,2,LP99002-8,99002-9,Leaves\nLP99001-0,2,LP99001-0,99001-1,Petals\nLP99001-0,3,LP99001-0,98765-4,Of another release\n"})}}, "2.83", func(t *testing.T, cs *terminology.CodeSystem) {
+			expect(t, cs, "LP99002-8", "Flowers", "LP99001-0")
+			garden, _ := cs.Find("LP99001-0")
+			petals, _ := cs.Find("99001-1")
+			note, _ := cs.Find("99003-7")
+			if !cs.Subsumes(garden, petals) || cs.Subsumes(garden, note) || cs.Subsumes(petals, garden) || len(cs.Parents(petals)) != 2 || !cs.Abstract(garden) || cs.Abstract(petals) {
+				t.Error("the hierarchy of parts does not hold")
+			}
+			if _, there := cs.Find("98765-4"); there {
+				t.Error("a code that the release does not have was made of the hierarchy")
+			}
+			sh := &terminology.Shelf{CodeSystem: func(string, string) (*terminology.CodeSystem, error) { return cs, nil }}
+			for property, want := range map[string]int{"ancestor": 3, "parent": 2} {
+				set, err := sh.Evaluate(&terminology.ValueSet{Include: []terminology.Include{{System: terminology.LOINC, Filters: []terminology.Filter{{Property: property, Op: "=", Value: "LP99001-0"}}}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if all, _ := set.Codes(100); len(all) != want {
+					t.Errorf("%s gives %v", property, all)
+				}
+			}
+		}},
 		{"SNOMED CT", Import{Kind: "snomed", Holder: "UMLS 12345", Files: []string{zipped(t, "SnomedCT_XX_20260301.zip", rf2())}}, "2026-03-01", func(t *testing.T, cs *terminology.CodeSystem) {
 			expect(t, cs, "1004", "Yarrow flower", "1002")
 			a, _ := cs.Find("1003")

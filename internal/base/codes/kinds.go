@@ -40,7 +40,7 @@ func Kinds() []Kind {
 			Files: "product.txt and package.txt of the FDA's directory, or NDC_Unit_sale.txt and NDC_Unit_use.txt of the CDC"},
 		{Name: "cvx", System: terminology.CVX, Title: "CVX", Tier: Open, Licence: usWork + " CDC.", load: loadCVX, Files: "cvx.xml or cvx.txt of the CDC; tradename.xml beside it gives brand names"},
 		{Name: "mvx", System: MVX, Title: "MVX", Tier: Open, Licence: usWork + " CDC.", load: loadMVX, Files: "mvx.xml or mvx.txt of the CDC"},
-		{Name: "loinc", System: terminology.LOINC, Title: "LOINC", Tier: Open, Licence: loincLicence, load: loadLOINC, Files: "Loinc.csv, or the whole release as .zip"},
+		{Name: "loinc", System: terminology.LOINC, Title: "LOINC", Tier: Open, Licence: loincLicence, load: loadLOINC, Files: "Loinc.csv, or the whole release as .zip, whose ComponentHierarchyBySystem.csv gives the hierarchy"},
 		{Name: "snomed", System: SNOMED, Title: "SNOMED CT", Tier: Licensed, Licence: "SNOMED CT is owned by SNOMED International. Whoever uses it needs an affiliate licence; in the United States the UMLS licence of the NLM gives one.", load: loadSNOMED, caseSensitive: true,
 			Files: "the RF2 release as .zip, or its files sct2_Concept_Snapshot_…, sct2_Description_Snapshot_… and sct2_Relationship_Snapshot_…"},
 		{Name: "cpt", System: CPT, Title: "CPT", Tier: Own, Licence: "CPT is a registered trademark of the American Medical Association. The practice brought this file under its own licence.", load: loadCPT, retires: true,

@@ -2,6 +2,7 @@ package codes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/standards/terminology"
@@ -193,6 +194,31 @@ func loadLOINC(in *input) (*draft, error) {
 		d.put(e)
 		return nil
 	})
+	if err == nil {
+		err = loincParts(in, d)
+	}
 	d.version = newest
 	return d, err
+}
+
+// loincParts reads the hierarchy of parts (LP…) from ComponentHierarchyBySystem.csv, or MultiAxialHierarchy.csv of editions before
+// 2.74, where the release brings it: below each part are the parts and codes that it groups. Parts are headings, not results.
+func loincParts(in *input, d *draft) error {
+	files := in.find(func(n string) bool { return n == "componenthierarchybysystem.csv" || n == "multiaxialhierarchy.csv" })
+	if len(files) == 0 {
+		return nil
+	}
+	return in.table(files[0], ',', []need{{"immediate_parent"}, {"code"}, {"code_text"}}, func(r *row) error {
+		code, parent := r.get("code"), r.get("immediate_parent")
+		if !d.has(code) {
+			if !strings.HasPrefix(code, "LP") {
+				return nil // a code that Loinc.csv of this release does not have
+			}
+			d.put(terminology.Entry{Code: code, Display: r.get("code_text"), Abstract: true})
+		}
+		if e := &d.entries[d.at[code]]; parent != "" && parent != code && !slices.Contains(e.Parents, parent) {
+			e.Parents = append(e.Parents, parent)
+		}
+		return nil
+	})
 }

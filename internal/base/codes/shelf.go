@@ -10,6 +10,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/terminology"
 )
 
@@ -82,7 +83,48 @@ func (s *Server) shelf(ctx context.Context, tx *db.Tx) *terminology.Shelf {
 			}
 			return v.(*terminology.ConceptMap), nil
 		},
+		ConceptMaps: func(source, target string) ([]*terminology.ConceptMap, error) {
+			return s.mapsBetween(ctx, tx, source, target)
+		},
 	}
+}
+
+// mapsBetween finds the maps from one value set to another, of each its current version; "" stands for any value set.
+func (s *Server) mapsBetween(ctx context.Context, tx *db.Tx, source, target string) ([]*terminology.ConceptMap, error) {
+	all, err := s.store.Find(ctx, tx, "ConceptMap", "status", "active,draft")
+	if err != nil {
+		return nil, err
+	}
+	is := func(n *fhirjson.Node, name, asked string) bool {
+		has := first(n.Get(name+"Canonical").Text(), n.Get(name+"Uri").Text())
+		if !strings.Contains(asked, "|") {
+			has, _, _ = strings.Cut(has, "|")
+		}
+		return asked == "" || has == asked
+	}
+	var out []*terminology.ConceptMap
+	seen := map[string]bool{}
+	for _, r := range all {
+		url := r.Node().Get("url").Text()
+		if seen[url] || !is(r.Node(), "source", source) || !is(r.Node(), "target", target) {
+			continue
+		}
+		if url != "" { // one without an address stands for itself
+			seen[url] = true
+			if r, err = s.stored(ctx, tx, "ConceptMap", url, ""); err != nil {
+				return nil, err
+			}
+			if r == nil || !is(r.Node(), "source", source) || !is(r.Node(), "target", target) {
+				continue
+			}
+		}
+		v, err := s.compiled(versionKey(tx, r), func() (any, error) { return terminology.ConceptMapOf(r.Node()) })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v.(*terminology.ConceptMap))
+	}
+	return out, nil
 }
 
 func versionKey(tx *db.Tx, r *fhirstore.Resource) string {

@@ -40,13 +40,23 @@ func (d desk) translate(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, 
 	var matches []terminology.Match
 	found := false
 	err = d.with(ctx, c, func(sh *terminology.Shelf) error {
+		source, target := ps.Text("source"), ps.Text("target")
 		var m *terminology.ConceptMap
+		var maps []*terminology.ConceptMap
 		var err error
 		switch url := ps.Text("url"); {
 		case at != nil:
 			m, err = terminology.ConceptMapOf(at)
+		case url == "" && (source != "" || target != ""):
+			from, to := source, target
+			if t.Reverse {
+				from, to = to, from
+			}
+			if maps, err = sh.ConceptMaps(from, to); err == nil && len(maps) == 0 {
+				err = fhir.Problem("not-found", "There is no map between these value sets here.", "Store it as a ConceptMap whose source and target name them, or send the url of a map.")
+			}
 		case url == "":
-			return fhir.Problem("required", "Which map is meant is not said.", "Send url, or call the operation at a ConceptMap.").At("Parameters.parameter")
+			return fhir.Problem("required", "Which map is meant is not said.", "Send url, or source and target, or call the operation at a ConceptMap.").At("Parameters.parameter")
 		default:
 			address, version, _ := strings.Cut(url, "|")
 			if m, err = sh.ConceptMap(address, pick(version, ps.Text("conceptMapVersion"))); err == nil && m == nil {
@@ -56,13 +66,34 @@ func (d desk) translate(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, 
 		if err != nil {
 			return err
 		}
+		if m != nil {
+			maps = append(maps, m)
+		}
+		from, err := among(sh, source)
+		if err != nil {
+			return err
+		}
+		to, err := among(sh, target)
+		if err != nil {
+			return err
+		}
 		for _, x := range list {
-			t.Coding = x
-			more, ok, err := sh.Translate(m, t)
-			if err != nil {
-				return err
+			if !from(x) {
+				continue
 			}
-			matches, found = append(matches, more...), found || ok
+			t.Coding = x
+			for _, m := range maps {
+				more, _, err := sh.Translate(m, t)
+				if err != nil {
+					return err
+				}
+				for _, y := range more {
+					if y.Concept.Code != "" && !to(y.Concept) {
+						continue
+					}
+					matches, found = append(matches, y), found || y.Equivalence != "unmatched" && y.Equivalence != "disjoint"
+				}
+			}
 		}
 		return nil
 	})
@@ -84,6 +115,27 @@ func (d desk) translate(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, 
 		out = append(out, fhir.Object("name", "match", "part", parts))
 	}
 	return answer(out...), nil
+}
+
+// among gives whether a code is in a value set, as far as that is known here; every code is in "".
+func among(sh *terminology.Shelf, canonical string) (func(c terminology.Coding) bool, error) {
+	anything := func(terminology.Coding) bool { return true }
+	if canonical == "" {
+		return anything, nil
+	}
+	url, version, _ := strings.Cut(canonical, "|")
+	v, err := sh.ValueSet(url, version)
+	if err != nil || v == nil {
+		return anything, err
+	}
+	set, err := sh.Evaluate(v)
+	if err != nil {
+		return nil, err
+	}
+	return func(c terminology.Coding) bool {
+		ok, known := set.Has(c.System, c.Version, c.Code)
+		return ok || !known
+	}, nil
 }
 
 func (d desk) closure(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {

@@ -21,7 +21,7 @@ const (
 	plants = `{"resourceType":"CodeSystem","id":"plants","url":"http://example.org/plants","version":"3","name":"Plants","status":"active","content":"complete","caseSensitive":true,"concept":[
 {"code":"herb","display":"Herb","concept":[{"code":"yarrow","display":"Yarrow","designation":[{"language":"es","value":"Milenrama"}]},{"code":"mint","display":"Mint"}]},{"code":"oak","display":"Oak"}]}`
 	herbs = `{"resourceType":"ValueSet","id":"herbs","url":"http://example.org/vs/herbs","name":"Herbs","status":"active","compose":{"include":[{"system":"http://example.org/plants","filter":[{"property":"concept","op":"is-a","value":"herb"}]}]}}`
-	uses  = `{"resourceType":"ConceptMap","id":"uses","url":"http://example.org/uses","status":"active","group":[{"source":"http://example.org/plants","target":"http://example.org/use","element":[{"code":"mint","target":[{"code":"tea","display":"Tea","equivalence":"wider"}]}]}]}`
+	uses  = `{"resourceType":"ConceptMap","id":"uses","url":"http://example.org/uses","status":"active","sourceCanonical":"http://example.org/vs/herbs|1","targetUri":"http://example.org/vs/uses","group":[{"source":"http://example.org/plants","target":"http://example.org/use","element":[{"code":"mint","target":[{"code":"tea","display":"Tea","equivalence":"wider"}]}]}]}`
 )
 
 type shop struct {
@@ -123,6 +123,14 @@ func TestOperations(t *testing.T) {
 			{"clinician", "GET", "ConceptMap/$translate?url=http://example.org/uses&" + p + "&code=mint", "", 200, `"code":"tea"`, ""},
 			{"clinician", "GET", "ConceptMap/uses/$translate?" + p + "&code=oak", "", 200, `{"name":"result","valueBoolean":false}`, "tea"},
 			{"clinician", "GET", "ConceptMap/uses/$translate?system=http://example.org/use&code=tea&reverse=true", "", 200, `"code":"mint"`, ""},
+			{"clinician", "GET", "ConceptMap/$translate?source=http://example.org/vs/herbs&target=http://example.org/vs/uses&" + p + "&code=mint", "", 200, `"code":"tea"`, ""},
+			{"clinician", "GET", "ConceptMap/$translate?source=http://example.org/vs/herbs&" + p + "&code=mint", "", 200, `"code":"tea"`, ""},
+			{"clinician", "GET", "ConceptMap/$translate?source=http://example.org/vs/herbs&target=http://example.org/vs/uses&reverse=true&system=http://example.org/use&code=tea", "", 404, "no map between", ""},
+			{"clinician", "GET", "ConceptMap/$translate?source=http://example.org/vs/uses&target=http://example.org/vs/herbs&reverse=true&system=http://example.org/use&code=tea", "", 200, `"code":"mint"`, ""},
+			{"clinician", "GET", "ConceptMap/$translate?source=http://example.org/vs/herbs&target=http://example.org/vs/none&" + p + "&code=mint", "", 404, "no map between", ""},
+			{"clinician", "GET", "ConceptMap/$translate?url=http://example.org/uses&source=http://example.org/vs/herbs&" + p + "&code=oak", "", 200, `{"name":"result","valueBoolean":false}`, ""},
+			{"clinician", "GET", "ConceptMap/$translate?url=http://example.org/uses&target=http://example.org/vs/herbs&" + p + "&code=mint", "", 200, `{"name":"result","valueBoolean":false}`, "tea"},
+			{"clinician", "GET", "ConceptMap/$translate?url=http://example.org/uses&target=http://example.org/vs/unknown&" + p + "&code=mint", "", 200, `"code":"tea"`, ""},
 			{"clinician", "GET", "ConceptMap/$translate?url=http://example.org/nothing&" + p + "&code=mint", "", 404, "is not here", ""},
 
 			{"clinician", "POST", "$closure", parameters(`{"name":"name","valueString":"t"},{"name":"concept","valueCoding":{"system":"http://example.org/plants","code":"mint"}}`), 404, "Begin it", ""},

@@ -16,6 +16,8 @@ type Shelf struct {
 	CodeSystem func(url, version string) (*CodeSystem, error)
 	ValueSet   func(url, version string) (*ValueSet, error)
 	ConceptMap func(url, version string) (*ConceptMap, error)
+	// ConceptMaps gives the maps between two value sets, perhaps with |version; "" stands for any.
+	ConceptMaps func(source, target string) ([]*ConceptMap, error)
 	// Versions of systems that a client asked for (system-version, force-system-version), by url.
 	Default, Force map[string]string
 }
@@ -321,6 +323,15 @@ func (s *CodeSystem) filter(f Filter) (bits, error) {
 			for _, c := range s.Children(i) {
 				out.set(c)
 			}
+			return out, nil
+		}
+		if f.Property == "ancestor" { // R4's page of LOINC names it so
+			i, err := find(f.Value)
+			if err != nil {
+				return nil, err
+			}
+			s.below(i, out)
+			out.clear(i)
 			return out, nil
 		}
 		if f.Property == "child" {
