@@ -108,6 +108,9 @@ func (v *validator) twoChoices(n *fhirjson.Node, s *shape, sl *slot) {
 // unknown reports a member that is no element and names the one that may be
 // meant.
 func (v *validator) unknown(n *fhirjson.Node, s *shape, name string) {
+	if len(v.issues) > maxIssues { // nothing more is told, so nothing is looked for
+		return
+	}
 	shown := safeName(name)
 	fix := "Remove it, or carry it in an extension."
 	bare := strings.TrimPrefix(name, "_")

@@ -56,7 +56,7 @@ func (p *patcher) operation(op *fhirjson.Node) *fhir.Issue {
 	}
 	switch name {
 	case "add":
-		return p.add(path, value.Clone())
+		return p.copied(path, value)
 	case "remove":
 		_, issue := p.remove(path)
 		return issue
@@ -89,13 +89,16 @@ func (p *patcher) operation(op *fhirjson.Node) *fhir.Issue {
 			if issue != nil {
 				return issue
 			}
-			return p.add(path, at.Clone())
+			return p.copied(path, at)
 		}
 		if len(path) > len(from) && equal(path[:len(from)], from) {
 			return fhir.Problem("processing", "A value cannot be moved into itself.", "Move it elsewhere.")
 		}
 		v, issue := p.remove(from)
 		if issue != nil {
+			return issue
+		}
+		if issue := p.spend(&v); issue != nil {
 			return issue
 		}
 		return p.add(path, v)
@@ -209,10 +212,15 @@ func index(s string, length int) (int, bool) {
 	return i, err == nil
 }
 
-func (p *patcher) add(path []string, v fhirjson.Node) *fhir.Issue {
-	if issue := p.spend(&v); issue != nil {
+// copied adds a copy of a value, after it is known to be not too large.
+func (p *patcher) copied(path []string, v *fhirjson.Node) *fhir.Issue {
+	if issue := p.spend(v); issue != nil {
 		return issue
 	}
+	return p.add(path, v.Clone())
+}
+
+func (p *patcher) add(path []string, v fhirjson.Node) *fhir.Issue {
 	if len(path) == 0 {
 		*p.root = v
 		return nil
