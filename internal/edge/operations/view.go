@@ -234,7 +234,7 @@ func (w *rowWriter) row(row viewdef.Row) {
 	}
 }
 
-// appendCell writes a cell of a csv (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe.
+// appendCell writes a cell of a csv (RFC 4180), which may be opened in a spreadsheet.
 func appendCell(out []byte, n *fhirjson.Node) []byte {
 	text := n.Text()
 	switch n.Kind() {
@@ -243,9 +243,7 @@ func appendCell(out []byte, n *fhirjson.Node) []byte {
 	case fhirjson.Array:
 		text = n.String()
 	case fhirjson.String:
-		if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-			text = "'" + text
-		}
+		text = viewdef.Neutral(text)
 	}
 	if !strings.ContainsAny(text, ",\"\r\n") {
 		return append(out, text...)

@@ -10,6 +10,7 @@ import (
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/viewdef"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -62,7 +63,7 @@ func (g *gathered) csv(q *ui.Request, out *bytes.Buffer) error {
 		line := []string{w.At, g.who(e.Actor), w.Kind, number(w.User), w.Role, w.OnBehalf, w.Action, w.Patient, g.patient(e.Patient), strings.TrimSuffix(w.Type+"/"+w.Resource, "/"),
 			number(w.Version), w.Outcome, w.Purpose, strings.Join(w.Categories, " | "), number(w.Labels), w.Detail, w.Program, w.Address, w.Session, w.Request, strings.Join(w.Links, " ")}
 		for n, cell := range line {
-			line[n] = Neutral(cell)
+			line[n] = viewdef.Neutral(cell)
 		}
 		if err := c.Write(line); err != nil {
 			return err
@@ -77,12 +78,4 @@ func number(n int64) string {
 		return ""
 	}
 	return strconv.FormatInt(n, 10)
-}
-
-// Neutral makes a cell that a spreadsheet would take for a formula into text (OWASP, CSV injection).
-func Neutral(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
