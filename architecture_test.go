@@ -58,6 +58,7 @@ var shelves = []string{
 	"internal/clinic/scheduling",
 	"internal/clinic/clinical",
 	"internal/clinic/watch",
+	"internal/clinic/keeping",
 
 	"internal/edge/fhirapi",
 	"internal/edge/validation",

@@ -12,6 +12,7 @@ import (
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/clinic/keeping"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/clinic/scheduling"
@@ -93,6 +94,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
 	h.api.Register(graphql.Operation())
+	h.api.Register(operations.Keeping(keeping.New(g.db, g.store, g.auth, g.audit))...)
 	g.listAt(g.origin)
 	docs.Register(h.router, h.api, h.origin)
 	h.exports = h.newExports(h.asker)

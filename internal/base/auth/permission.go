@@ -39,6 +39,7 @@ const (
 	UserAdmin         Permission = "user.admin"     // people, roles, credentials of others
 	PracticeAdmin     Permission = "practice.admin" // sites, hours, settings
 	ExportData        Permission = "export.data"    // take data out in bulk
+	RecordDestroy     Permission = "record.destroy" // destroy records for good, place and lift legal holds
 	SupportGrant      Permission = "support.grant"  // let the hosting company in for a limited time
 )
 

@@ -70,4 +70,5 @@ var permissionTable = []struct {
 	{PracticeAdmin, isAdministrator},
 	{ExportData, isAdministrator},
 	{SupportGrant, isAdministrator},
+	{RecordDestroy, isAdministrator},
 }
