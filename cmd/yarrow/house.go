@@ -80,8 +80,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 		},
 	})
 	front := desk.New(h.router, g.auth, book, people, h.patients)
-	organisation.Register(h.router, g.auth, g.signOn, front, h.patients)
 	safety.Register(h.router, g.auth, h.patients, h.people)
+	organisation.Register(h.router, g.auth, g.signOn, front, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.watch = watch.New(g.db, g.audit, g.auth, g.store)
