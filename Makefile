@@ -7,7 +7,7 @@ BIN   := bin/yarrow
 STATIC := CGO_ENABLED=0
 ARTEFACTS ?= $(CURDIR)/artefacts
 
-.PHONY: run build assets gen test check drift staticcheck e2e conformance interop bench bench-api fuzz powercut clean need need-test
+.PHONY: run build assets gen test check drift staticcheck e2e conformance interop bench bench-api fuzz powercut mutants clean need need-test
 
 run: build
 	./$(BIN) demo
@@ -49,6 +49,7 @@ staticcheck:
 test: need-test assets check test/interop/node_modules/.package-lock.json
 	YARROW_ARTEFACTS=$(ARTEFACTS) $(GO) test -timeout 25m ./...
 	$(STATIC) $(GO) build -o $(BIN) ./cmd/yarrow
+	@$(MAKE) --no-print-directory mutants
 	YARROW_ARTEFACTS=$(ARTEFACTS) scripts/powercut.sh 3
 
 e2e: need-test assets
@@ -72,6 +73,10 @@ bench: need-test assets
 # The FHIR interface of a whole server against a bare one, on both databases; scripts/bench-api.sh says what can be set.
 bench-api: need assets
 	scripts/bench-api.sh
+
+# The program is broken on purpose in some twenty places, and the tests that must notice are run; test/mutants/faults.txt.
+mutants: need-test assets
+	YARROW_MUTANTS=1 $(GO) test -count=1 -v -timeout 25m ./test/mutants -run TestFaultsAreNoticed
 
 # The power of the disk is cut under a whole server, on both databases; CYCLES says how often.
 CYCLES ?= 100

@@ -85,3 +85,29 @@ func hasTest(t *testing.T, dir, name string) bool {
 	}
 	return false
 }
+
+// comparedSlowly are the files that compare secrets, and at how many places at least: always all of a secret, however much of it
+// is right. What takes one away must say why here.
+var comparedSlowly = map[string]int{
+	"internal/base/auth/password.go": 1, // passwords
+	"internal/base/auth/totp.go":     1, // one-time codes
+	"internal/base/oauth/ask.go":     1, // the browser that a request for consent belongs to
+	"internal/base/oauth/token.go":   2, // secrets of programs, verifiers of PKCE
+	"internal/base/signon/flow.go":   1, // the browser that a sign-on belongs to
+	"internal/base/signon/oidc.go":   2, // nonces, hashes of tokens
+	"internal/edge/bulk/files.go":    1, // the secret in the address of an export
+}
+
+func TestSecretsAreComparedInConstantTime(t *testing.T) {
+	used := regexp.MustCompile(`subtle\.ConstantTimeCompare\(`)
+	for file, want := range comparedSlowly {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if n := len(used.FindAll(b, -1)); n < want {
+			t.Errorf("%s compares %d secrets in constant time and had %d: compare with crypto/subtle, or say in this list why not", file, n, want)
+		}
+	}
+}

@@ -229,6 +229,40 @@ func TestPassphrase(t *testing.T) {
 	}
 }
 
+// A backup gets its name only after it was read back: a disk that keeps something else is noticed at once, not at a restore.
+func TestABackupIsReadBack(t *testing.T) {
+	d := dbtest.SQLite(t, schema)
+	fillStores(t, d.DB)
+	who := identity(t)
+	file := filepath.Join(t.TempDir(), "backup")
+	harmed := false
+	o := backup.Options{DB: d.DB, Scope: dbtest.ScopeOf, To: []age.Recipient{who.Recipient()}, Progress: func(db.PracticeID, string, int64) {
+		f, err := os.OpenFile(file+".part", os.O_RDWR, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		b := make([]byte, 1)
+		if _, err := f.ReadAt(b, 70_000); err != nil || harmed {
+			return // not so far yet
+		}
+		b[0] ^= 1
+		if _, err := f.WriteAt(b, 70_000); err != nil {
+			t.Error(err)
+		}
+		harmed = true
+	}}
+	_, err := backup.Write(t.Context(), file, o)
+	if !harmed {
+		t.Fatal("nothing was harmed")
+	}
+	wantIssue(t, err, "exception", "")
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("a backup that cannot be read has its name")
+	}
+}
+
 func TestADamagedBackupIsNeverRestored(t *testing.T) {
 	who := identity(t)
 	d := dbtest.SQLite(t, schema)
