@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/base/audit"
@@ -199,6 +200,11 @@ func standOn(b prove.Base) prove.Program {
 	p := prove.Program{Handler: h.handler(), OAuth: g.oauth, Operations: h.api.Operations()}
 	for _, r := range h.router.Routes() {
 		p.Screens = append(p.Screens, prove.Screen{Method: r.Method, Pattern: r.Pattern})
+	}
+	for _, w := range h.ways() {
+		if w.Handler != h.router && !strings.HasSuffix(strings.TrimSuffix(w.pattern, "/"), "/fhir") {
+			p.Routes = append(p.Routes, w.pattern)
+		}
 	}
 	return p
 }

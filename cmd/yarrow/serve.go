@@ -96,30 +96,46 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// way is a pattern of addresses and what answers them.
+type way struct {
+	pattern string
+	http.Handler
+}
+
+// ways are all addresses of the program. Those of the router and of the FHIR interface have tables of their own below them.
+func (h *house) ways() []way {
+	all := []way{
+		{"GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })},
+		{"GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := h.auth.Practices(r.Context()); err != nil {
+				http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+				return
+			}
+			fmt.Fprintln(w, "ready")
+		})},
+		{"GET " + endpoints.Path, h.list},
+		{"/{practice}/fhir", h.api},
+		{"/{practice}/fhir/", h.hub.Holding(h.api)},
+		{"/", h.router},
+	}
+	for _, pattern := range oauth.Routes() {
+		all = append(all, way{pattern, h.oauth})
+	}
+	for _, pattern := range bulk.Routes() {
+		all = append(all, way{pattern, h.exports})
+	}
+	for _, pattern := range subscription.Routes() {
+		all = append(all, way{pattern, h.hub})
+	}
+	return all
+}
+
 // handler answers every address of the program.
 func (h *house) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := h.auth.Practices(r.Context()); err != nil {
-			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	for _, pattern := range oauth.Routes() {
-		mux.Handle(pattern, h.oauth)
+	for _, w := range h.ways() {
+		mux.Handle(w.pattern, w)
 	}
-	for _, pattern := range bulk.Routes() {
-		mux.Handle(pattern, h.exports)
-	}
-	mux.Handle("GET "+endpoints.Path, h.list)
-	for _, pattern := range subscription.Routes() {
-		mux.Handle(pattern, h.hub)
-	}
-	mux.Handle("/{practice}/fhir", h.api)
-	mux.Handle("/{practice}/fhir/", h.hub.Holding(h.api))
-	mux.Handle("/", h.router)
 	return mux
 }
 

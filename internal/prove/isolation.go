@@ -40,6 +40,7 @@ type Program struct {
 	Handler    http.Handler
 	OAuth      *oauth.Server
 	Screens    []Screen
+	Routes     []string // patterns of what is neither a screen nor the FHIR interface, with or without a method
 	Operations []fhirapi.Operation
 }
 

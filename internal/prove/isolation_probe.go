@@ -106,7 +106,7 @@ func (j *judge) take() bool {
 
 var (
 	canaryForm = regexp.MustCompile(`(?i)cnry[abc][012][ps][0-9]{3}`)
-	unsteady   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16}\b|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+(Z|[+-]\d{2}:\d{2})|/bulk/[A-Za-z0-9_-]{43}|(_cursor|page|_page|cursor)=[^"&]*`)
+	unsteady   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16}\b|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+(Z|[+-]\d{2}:\d{2})|/bulk/[A-Za-z0-9_-]{43}|"(first|next|previous|last)":"[A-Za-z0-9_-]{40,}"|(_cursor|page|_page|cursor)=[^"&]*`)
 )
 
 // clean looks for canaries that may not be in an answer.
@@ -196,6 +196,7 @@ func (j *judge) fhir(ctx context.Context) {
 			j.one(ctx, x)
 		}
 		j.searches(ctx, typ, byType)
+		j.graph(ctx, typ, byType[typ])
 	}
 	for patient := 1; patient <= 2; patient++ {
 		get("/Patient/" + plant{typ: "Patient", patient: patient}.id(home) + "/*")
@@ -275,6 +276,38 @@ func (j *judge) searches(ctx context.Context, typ string, all map[string][]plant
 		}
 		if p.Type == "reference" {
 			j.chains(ctx, typ, p, all)
+		}
+	}
+}
+
+// graph asks by GraphQL for resources of a type: by id, as lists, as pages that count, and through references to them and back.
+func (j *judge) graph(ctx context.Context, typ string, all []plant) {
+	if !slices.ContainsFunc(j.p.Operations, func(o fhirapi.Operation) bool { return o.Name == "$graphql" }) {
+		j.r.Fail("there is no $graphql, whose probes would say nothing")
+		return
+	}
+	ask := func(at, query string) {
+		j.both(ctx, probe{method: "GET", path: at + "/$graphql?query=" + url.QueryEscape(query)})
+	}
+	ask("", "{"+typ+"List(_count: 500) {id resourceType text {div}}}")
+	ask("", "{"+typ+"Connection(_count: 1) {count pagesize offset first next last edges {resource {id}}}}")
+	ask("", "{"+typ+"List(_count: 500, fhirpath: \"text.exists()\") {id}}")
+	for _, x := range all {
+		ask("", "{"+typ+"(id: \""+x.id(home)+"\") {id text {div}}}")
+		if !j.in.sees(x) {
+			ask("", "{"+typ+"Connection(_id: \""+x.id(home)+"\") {count}}")
+			ask("/"+x.ref(home), "{id}")
+		}
+	}
+	for _, p := range fhirsearch.Params(typ) {
+		if !p.Searchable() || p.Type != "reference" || !slices.Contains(p.Targets, "Patient") {
+			continue
+		}
+		code := strings.ReplaceAll(p.Code, "-", "_")
+		ask("", "{PatientList {id "+typ+"List(_reference: "+code+") {id text {div}}}}")
+		ask("", "{PatientList {id "+typ+"Connection(_reference: "+code+") {count edges {resource {id}}}}}")
+		if p.Code == "subject" || p.Code == "patient" {
+			ask("", "{"+typ+"List(_count: 500) {id "+p.Code+" {resource {... on Patient {id name {family}}}}}}")
 		}
 	}
 }
@@ -397,9 +430,20 @@ var placeholder = regexp.MustCompile(`\{[a-z]+(\.\.\.)?\}`)
 // screens opens every screen with every patient's id, and sends every form.
 func (j *judge) screens(ctx context.Context) {
 	ids := map[string][]string{"{patient}": {"patient-1", "patient-2", "patient-2-b"}, "{id}": {"patient-2", "appointment-1-apart", "1"}, "{appointment}": {"appointment-1", "appointment-1-apart", "appointment-1-b"},
-		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
+		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x"}, "{file}": {"x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
 		"{note}": {"documentreference-1-apart", "composition-2"}, "{task}": {"task-2", "task-1-apart"}, "{observation}": {"observation-2", "observation-1-apart"}}
-	for _, s := range j.p.Screens {
+	all := slices.Clone(j.p.Screens)
+	for _, pattern := range j.p.Routes {
+		method, path, ok := strings.Cut(pattern, " ")
+		if ok {
+			all = append(all, Screen{method, path})
+			continue
+		}
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			all = append(all, Screen{method, pattern})
+		}
+	}
+	for _, s := range all {
 		j.r.Count("screens", 1)
 		paths := []string{strings.ReplaceAll(s.Pattern, "{practice}", j.in.practice.Slug)}
 		for _, hole := range placeholder.FindAllString(paths[0], -1) {
@@ -426,8 +470,8 @@ func (j *judge) screens(ctx context.Context) {
 			for _, word := range []string{"cnrya2s" + plant{typ: "Observation"}.canary(home)[7:], "cnryb1p" + plant{typ: "Patient"}.canary(home)[7:]} {
 				form := url.Values{"q": {word}, "text": {word}, "query": {word}, "name": {word}, "find": {word}}.Encode()
 				p := probe{method: s.Method, path: path + "?" + form}
-				if s.Method == "POST" {
-					p = probe{method: "POST", path: path, body: form, kind: "application/x-www-form-urlencoded"}
+				if s.Method != "GET" {
+					p = probe{method: s.Method, path: path, body: form, kind: "application/x-www-form-urlencoded"}
 				}
 				j.r.Count("probes", 1)
 				j.clean(p, send(ctx, j.p.Handler, p, j.in.header), form)
