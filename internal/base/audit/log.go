@@ -91,14 +91,18 @@ func (l *Log) Commits() int64 { return l.commits.Load() }
 
 // batch is the entries of requests that share a commit.
 type batch struct {
-	scope   db.Scope // of the first request; every entry carries its own actor
-	entries []Entry
-	done    chan struct{}
-	err     error
+	scope    db.Scope // of the first request; every entry carries its own actor
+	entries  []Entry
+	requests int
+	done     chan struct{}
+	err      error
 }
 
 // queue holds the batches of one practice that wait while another is being written.
-type queue struct{ batches []*batch }
+type queue struct {
+	batches []*batch
+	crowd   crowd
+}
 
 // Limits of Seen. A batch larger than maxBatch would make its first request wait for strangers.
 const (
@@ -113,7 +117,7 @@ func (l *Log) join(s db.Scope, entries []Entry) (b *batch, lead bool) {
 	q := l.waiting[s.Practice()]
 	if q == nil {
 		l.waiting[s.Practice()] = &queue{}
-		return &batch{scope: s, entries: entries, done: make(chan struct{})}, true
+		return &batch{scope: s, entries: entries, requests: 1, done: make(chan struct{})}, true
 	}
 	if n := len(q.batches); n > 0 && len(q.batches[n-1].entries)+len(entries) <= maxBatch {
 		b = q.batches[n-1]
@@ -122,6 +126,12 @@ func (l *Log) join(s db.Scope, entries []Entry) (b *batch, lead bool) {
 		q.batches = append(q.batches, b)
 	}
 	b.entries = append(b.entries, entries...)
+	b.requests++
+	have := 0
+	for _, w := range q.batches {
+		have += w.requests
+	}
+	q.crowd.grew(have)
 	return b, false
 }
 
@@ -132,21 +142,18 @@ func (l *Log) handOver(ctx context.Context, p db.PracticeID) {
 			for ; b != nil; b = l.next(p) {
 				began := clock.System().Now()
 				l.commit(ctx, b)
-				if len(b.entries) >= gatherFrom {
-					// Many are at it. Those just answered come back at once: waiting for them, a little against what a commit
-					// takes, lets one commit serve all instead of one half and then the other.
-					_ = clock.System().Sleep(context.WithoutCancel(ctx), min(gatherMost, clock.System().Since(began)/4))
+				l.mu.Lock()
+				q, have := l.waiting[p], 0
+				for _, w := range q.batches {
+					have += w.requests
 				}
+				wait := q.crowd.expect(ctx, have, b.requests)
+				l.mu.Unlock()
+				wait(clock.System().Since(began))
 			}
 		}()
 	}
 }
-
-// When many record at once, the next batch waits so long for more.
-const (
-	gatherFrom = 8
-	gatherMost = time.Millisecond
-)
 
 // next takes a waiting batch, or ends the practice's queue when there is none.
 func (l *Log) next(p db.PracticeID) *batch {

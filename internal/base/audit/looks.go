@@ -21,6 +21,7 @@ type looks struct {
 	mu      sync.Mutex
 	next    *sheet // what gathers while another sheet is being written
 	writing bool
+	crowd   crowd
 }
 
 // sheet is what is written together: a share of each practice.
@@ -114,6 +115,7 @@ func (l *looks) add(p db.PracticeID, k *keys.Practice, c *canonical) (sh *sheet,
 		of.last, start = c.ids[i], end
 	}
 	if l.writing {
+		l.crowd.grew(sh.requests)
 		return sh, false
 	}
 	l.writing, l.next = true, nil
@@ -130,9 +132,14 @@ func (l *looks) handOver(ctx context.Context, commits *atomic.Int64) {
 		for ; sh != nil; sh = l.sheet() {
 			began := clock.System().Now()
 			l.write(sh, commits)
-			if sh.requests >= gatherFrom {
-				_ = clock.System().Sleep(context.WithoutCancel(ctx), min(gatherMost, clock.System().Since(began)/4))
+			l.mu.Lock()
+			have := 0
+			if l.next != nil {
+				have = l.next.requests
 			}
+			wait := l.crowd.expect(ctx, have, sh.requests)
+			l.mu.Unlock()
+			wait(clock.System().Since(began))
 		}
 	}()
 }

@@ -50,7 +50,7 @@ func (s *Server) Search(ctx context.Context, p db.PracticeID, system, text strin
 			return out, nil
 		}
 	}
-	for _, h := range imported.Search(text, n, func(i terminology.Ref) bool { return !imported.Inactive(i) && !imported.Abstract(i) }) {
+	for _, h := range imported.Pick(text, n) {
 		e := imported.Entry(h.Ref)
 		out.Concepts = append(out.Concepts, terminology.Concept{System: system, Code: e.Code, Display: e.Display, Words: e.Words})
 	}

@@ -79,6 +79,24 @@ func TestPickersFindTheCommonCodeFirst(t *testing.T) {
 	}
 }
 
+// What is kept of short queries is what a search finds.
+func TestPickIsSearch(t *testing.T) {
+	t.Parallel()
+	cs, err := terminology.BuiltIn().CodeSystem("http://hl7.org/fhir/resource-types", "")
+	if err != nil || cs == nil {
+		t.Fatal(cs, err)
+	}
+	for range 2 {
+		for _, text := range []string{"", "p", "pa", "pat", "patient", "zz"} {
+			got := cs.Pick(text, 7)
+			if want := cs.Search(text, 7, func(i terminology.Ref) bool { return !cs.Inactive(i) && !cs.Abstract(i) }); !slices.Equal(got, want) {
+				t.Errorf("%q: %v, want %v", text, got, want)
+			}
+			clear(got) // whose list it is may do what it wants with it
+		}
+	}
+}
+
 // BenchmarkTypeahead types into a picker over the whole ICD-10-CM, keystroke by keystroke.
 func BenchmarkTypeahead(b *testing.B) {
 	dir := corpustest.Folder(b, "codesets")

@@ -1,10 +1,15 @@
 package fhirapi
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,9 +22,9 @@ import (
 	"yarrow.health/internal/base/fhirstore"
 )
 
-// BenchmarkReadOnRecord reads one resource of many through the API, with and without putting it on record: the same handler, side
-// by side. cpu-µs/read is the CPU time of this process, in user and system mode, without the network's share and, on PostgreSQL,
-// without the server's.
+// BenchmarkReadOnRecord reads one resource of many through the API, with and without putting it on record: over connections that stay
+// open, and the bare handler, side by side. cpu-µs/read is the CPU time of this process, in user and system mode; on PostgreSQL
+// without the database server's, and without that of the other side of the connections.
 func BenchmarkReadOnRecord(b *testing.B) {
 	run := func(b *testing.B, d *dbtest.DB) {
 		log := audit.New(d.DB)
@@ -53,6 +58,24 @@ func BenchmarkReadOnRecord(b *testing.B) {
 		if _, err := store.Apply(b.Context(), auth.SystemScope(1, "bench"), []byte(`{"resourceType":"Bundle","type":"batch","entry":[`+strings.Join(entries, ",")+`]}`), fhirstore.ApplyOptions{}); err != nil {
 			b.Fatal(err)
 		}
+		served := http.NewServeMux()
+		served.Handle("/{practice}/fhir/", api)
+		server := httptest.NewServer(served)
+		defer server.Close()
+		for _, connections := range []int{1, 32} {
+			for _, op := range []string{"bare", "kept"} {
+				b.Run(fmt.Sprintf("connections=%d/%s", connections, op), func(b *testing.B) {
+					before := cpu(b)
+					b.ResetTimer()
+					ask(b, server.Listener.Addr().String(), op, connections, b.N)
+					b.StopTimer()
+					b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-µs/read")
+				})
+				if err := log.Settle(b.Context(), auth.SystemScope(1, "bench")); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
 		for _, callers := range []int{1, 32} {
 			for _, op := range []string{"bare", "kept"} {
 				b.Run(fmt.Sprintf("callers=%d/%s", callers, op), func(b *testing.B) {
@@ -77,17 +100,64 @@ func BenchmarkReadOnRecord(b *testing.B) {
 					b.StopTimer()
 					b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-µs/read")
 				})
-				for more := true; more; {
-					var err error
-					if _, more, err = log.Sequence(b.Context(), auth.SystemScope(1, "bench")); err != nil {
-						b.Fatal(err)
-					}
+				if err := log.Settle(b.Context(), auth.SystemScope(1, "bench")); err != nil {
+					b.Fatal(err)
 				}
 			}
 		}
 	}
 	b.Run("SQLite", func(b *testing.B) { run(b, dbtest.SQLite(b, nil)) })
 	b.Run("PostgreSQL", func(b *testing.B) { run(b, dbtest.PostgreSQL(b, nil)) })
+}
+
+// askEnv tells a process of this program to be the other side of the connections: where, what, how many connections and reads.
+const askEnv = "YARROW_BENCH_ASK"
+
+// ask has a process of its own read n times over connections that stay open, so that its CPU time is not the server's.
+func ask(b *testing.B, addr, op string, connections, n int) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestAsk$")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d %d", askEnv, addr, op, connections, n))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+}
+
+// TestAsk is that process; otherwise it has nothing to do.
+func TestAsk(t *testing.T) {
+	var addr, op string
+	var connections, n int
+	if _, err := fmt.Sscan(os.Getenv(askEnv), &addr, &op, &connections, &n); err != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	for c := range connections {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			in := bufio.NewReader(conn)
+			for i := c; i < n; i += connections {
+				if _, err := fmt.Fprintf(conn, "GET /north/fhir/Observation/o%d/$%s HTTP/1.1\r\nHost: ehr.example.org\r\n\r\n", i%200, op); err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != http.StatusOK {
+					t.Error(r.Status, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // cpu is the process's CPU time in µs.

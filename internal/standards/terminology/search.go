@@ -1,6 +1,7 @@
 package terminology
 
 import (
+	mathbits "math/bits"
 	"sort"
 	"strings"
 	"unicode"
@@ -242,7 +243,7 @@ func (x *index) match(w string, visit func(word, score int)) {
 	}
 	m := mask(w)
 	for i, k := range x.words {
-		if strings.HasPrefix(k, w) || len(k) < len(w)-limit || ones(m&^x.masks[i]) > limit {
+		if strings.HasPrefix(k, w) || len(k) < len(w)-limit || mathbits.OnesCount32(m&^x.masks[i]) > limit {
 			continue
 		}
 		// The beginning of a longer word may be misspelled too.
@@ -261,14 +262,6 @@ func (x *index) match(w string, visit func(word, score int)) {
 			visit(i, close2-min(abs(len(k)-len(w)), 10))
 		}
 	}
-}
-
-func ones(m uint32) int {
-	n := 0
-	for ; m != 0; m &= m - 1 {
-		n++
-	}
-	return n
 }
 
 func abs(n int) int {

@@ -1,6 +1,7 @@
 package terminology
 
 import (
+	mathbits "math/bits"
 	"slices"
 	"sort"
 	"strings"
@@ -14,8 +15,24 @@ type wordIndex struct {
 	masks []uint32 // which letters and digits a word has
 	end   []uint32 // postings of word i: posts[end[i-1]:end[i]]
 	posts []uint32 // concept<<2 | postOwn | postFirst
+	base  []int16  // of each concept: what it is worth whatever was typed
 	pool  sync.Pool
+
+	mu    sync.Mutex
+	short map[shortQuery][]Hit // what Pick found for beginnings of words, which everybody types and most concepts have
 }
+
+type shortQuery struct {
+	text string
+	n    int
+}
+
+// Limits of what is kept of short queries.
+const (
+	shortText = 3 // bytes
+	shortKept = 2000
+	shortHits = 50
+)
 
 const (
 	postFirst = 1 << iota // the first word of a name
@@ -82,6 +99,10 @@ func indexWords(s *CodeSystem) *wordIndex {
 		next[r]++
 	}
 	n := s.Len()
+	x.base = make([]int16, n)
+	for i := range Ref(n) {
+		x.base[i] = int16(s.base(i))
+	}
 	x.pool.New = func() any { return &scratch{total: make([]int32, n), once: make([]int32, n), found: make([]uint8, n)} }
 	return x
 }
@@ -159,11 +180,16 @@ func (s *CodeSystem) Search(text string, n int, keep func(Ref) bool) []Hit {
 			if len(v) <= miss {
 				continue
 			}
-			x.collect(v, w)
+			x.collect(v, w, miss == 0)
 			for _, i := range w.seen {
-				if int(w.found[i]) >= len(v)-miss && (keep == nil || keep(i)) {
-					top.put(Hit{i, s.weigh(i, int(w.total[i])*2/len(v)-10*min(k, 1), whole)})
+				if int(w.found[i]) < len(v)-miss {
+					continue
 				}
+				score := int(w.total[i])*2/len(v) - 10*min(k, 1) + int(x.base[i])
+				if top.full && score+itself < top.floor || keep != nil && !keep(i) {
+					continue
+				}
+				top.put(Hit{i, score + s.isItself(i, whole)})
 			}
 			w.reset()
 		}
@@ -174,8 +200,36 @@ func (s *CodeSystem) Search(text string, n int, keep func(Ref) bool) []Hit {
 	return top.hits()
 }
 
+// Pick is Search among the concepts that can be chosen: neither retired nor headings.
+func (s *CodeSystem) Pick(text string, n int) []Hit {
+	can := func(i Ref) bool { return !s.Inactive(i) && !s.Abstract(i) }
+	if n < 1 || n > shortHits || len(text) > shortText || s.Len() == 0 {
+		return s.Search(text, n, can)
+	}
+	x, q := s.words(), shortQuery{strings.Clone(text), n}
+	x.mu.Lock()
+	hits, ok := x.short[q]
+	x.mu.Unlock()
+	if ok {
+		return slices.Clone(hits)
+	}
+	hits = s.Search(text, n, can)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.short == nil || len(x.short) >= shortKept {
+		x.short = map[shortQuery][]Hit{}
+	}
+	x.short[q] = slices.Clone(hits)
+	return hits
+}
+
 // weigh puts the common before the rare, the current before the retired, what can be chosen before headings, and short names first.
 func (s *CodeSystem) weigh(i Ref, score int, typed string) int {
+	return score + s.base(i) + s.isItself(i, typed)
+}
+
+// base is the part of weigh that does not depend on what was typed.
+func (s *CodeSystem) base(i Ref) (score int) {
 	f := s.flags[i]
 	if f&flagCommon != 0 {
 		score += 40
@@ -186,15 +240,24 @@ func (s *CodeSystem) weigh(i Ref, score int, typed string) int {
 	if f&(flagAbstract|flagHeading) != 0 {
 		score -= 30
 	}
-	d := s.Display(i)
-	if typed != "" {
-		if n := len(d) - len(typed); n >= 0 && n <= 4 && strings.Join(split(d), " ") == typed {
-			score += 30
-		} else if s.everyday != nil && s.everyday[i] != "" && alone(s.everyday[i], typed) {
-			score += 30
-		}
+	return score - min(len(s.Display(i)), 160)/5
+}
+
+// itself is what a concept is worth more whose name is just what was typed.
+const itself = 30
+
+func (s *CodeSystem) isItself(i Ref, typed string) int {
+	if typed == "" {
+		return 0
 	}
-	return score - min(len(d), 160)/5
+	d := s.Display(i)
+	if n := len(d) - len(typed); n >= 0 && n <= 4 && strings.Join(split(d), " ") == typed {
+		return itself
+	}
+	if s.everyday != nil && s.everyday[i] != "" && alone(s.everyday[i], typed) {
+		return itself
+	}
+	return 0
 }
 
 // alone reports whether one of the everyday names is just what was typed, in any order of words.
@@ -223,13 +286,22 @@ func (w *scratch) reset() {
 	w.seen = w.seen[:0]
 }
 
-// collect sums the scores of the words.
-func (x *wordIndex) collect(words []string, w *scratch) {
-	for _, word := range words {
+// collect sums the scores of the words. With all set, only of concepts that have every word: the rarest is looked up first, and
+// of the others only what is left counts.
+func (x *wordIndex) collect(words []string, w *scratch, all bool) {
+	if all && len(words) > 1 {
+		words = slices.Clone(words)
+		slices.SortStableFunc(words, func(a, b string) int { return x.weight(a) - x.weight(b) })
+	}
+	for n, word := range words {
 		w.touched = w.touched[:0]
 		x.match(word, func(k, score int) {
 			from, to := span(x.end, Ref(k))
 			for _, p := range x.posts[from:to] {
+				i := Ref(p >> 2)
+				if all && int(w.found[i]) != n {
+					continue
+				}
 				v := int32(score)
 				if p&postOwn != 0 {
 					v += inName
@@ -237,7 +309,6 @@ func (x *wordIndex) collect(words []string, w *scratch) {
 				if p&postFirst != 0 {
 					v += leads
 				}
-				i := Ref(p >> 2)
 				if w.once[i] == 0 {
 					w.touched = append(w.touched, i)
 				}
@@ -255,12 +326,30 @@ func (x *wordIndex) collect(words []string, w *scratch) {
 	}
 }
 
+// beginning is the range of the words that begin with w.
+func (x *wordIndex) beginning(w string) (from, to int) {
+	from = sort.SearchStrings(x.words, w)
+	to = from + sort.Search(len(x.words)-from, func(i int) bool { return !strings.HasPrefix(x.words[from+i], w) })
+	return from, to
+}
+
+// weight is how many postings the words have that begin with w.
+func (x *wordIndex) weight(w string) int {
+	from, to := x.beginning(w)
+	if from == to {
+		return 0
+	}
+	first, _ := span(x.end, Ref(from))
+	_, last := span(x.end, Ref(to-1))
+	return int(last - first)
+}
+
 // match calls visit for every known word that is, begins with, or nearly is w. Misspellings are looked for only when few words
 // begin that way, so that a short prefix stays fast.
 func (x *wordIndex) match(w string, visit func(word, score int)) {
-	from := sort.SearchStrings(x.words, w)
-	i, exact := from, false
-	for ; i < len(x.words) && strings.HasPrefix(x.words[i], w); i++ {
+	from, to := x.beginning(w)
+	exact := false
+	for i := from; i < to; i++ {
 		if x.words[i] == w {
 			exact = true
 			visit(i, whole)
@@ -282,8 +371,14 @@ func (x *wordIndex) match(w string, visit func(word, score int)) {
 		return
 	}
 	m := mask(w)
-	for i, k := range x.words {
-		if len(k) < len(w)-limit || ones(m&^x.masks[i]) > limit || strings.HasPrefix(k, w) {
+	for i := 0; i < len(x.words); i++ {
+		if i == from {
+			if i = to; i == len(x.words) {
+				break
+			}
+		}
+		k := x.words[i]
+		if mathbits.OnesCount32(m&^x.masks[i]) > limit || len(k) < len(w)-limit {
 			continue
 		}
 		head := k[:min(len(k), len(w)+limit)]
