@@ -42,7 +42,11 @@ func (s *Server) shelf(ctx context.Context, tx *db.Tx) *terminology.Shelf {
 					return nil, err
 				}
 				if n != nil {
-					v, err := s.compiled(versionKey(tx, n), func() (any, error) { return terminology.FromResource(n.Node()) })
+					key, more, err := s.supplements(ctx, tx, url)
+					if err != nil {
+						return nil, err
+					}
+					v, err := s.compiled(versionKey(tx, n)+key, func() (any, error) { return terminology.FromResource(terminology.Supplemented(n.Node(), more...)) })
 					if err != nil {
 						return nil, err
 					}
@@ -87,6 +91,18 @@ func (s *Server) shelf(ctx context.Context, tx *db.Tx) *terminology.Shelf {
 			return s.mapsBetween(ctx, tx, source, target)
 		},
 	}
+}
+
+// supplements finds what practices add to a stored code system: further names and properties of its codes. key tells their versions.
+func (s *Server) supplements(ctx context.Context, tx *db.Tx, url string) (key string, out []*fhirjson.Node, err error) {
+	all, err := s.store.Find(ctx, tx, "CodeSystem", "content-mode", "supplement", "status", "active,draft")
+	for _, r := range all {
+		if of, _, _ := strings.Cut(r.Node().Get("supplements").Text(), "|"); of == url {
+			key += "+" + versionKey(tx, r)
+			out = append(out, r.Node())
+		}
+	}
+	return key, out, err
 }
 
 // mapsBetween finds the maps from one value set to another, of each its current version; "" stands for any value set.

@@ -21,6 +21,9 @@ const (
 	plants = `{"resourceType":"CodeSystem","id":"plants","url":"http://example.org/plants","version":"3","name":"Plants","status":"active","content":"complete","caseSensitive":true,"concept":[
 {"code":"herb","display":"Herb","concept":[{"code":"yarrow","display":"Yarrow","designation":[{"language":"es","value":"Milenrama"}]},{"code":"mint","display":"Mint"}]},{"code":"oak","display":"Oak"}]}`
 	herbs = `{"resourceType":"ValueSet","id":"herbs","url":"http://example.org/vs/herbs","name":"Herbs","status":"active","compose":{"include":[{"system":"http://example.org/plants","filter":[{"property":"concept","op":"is-a","value":"herb"}]}]}}`
+	more  = `{"resourceType":"CodeSystem","id":"more","url":"http://example.org/plants-de","status":"active","content":"supplement","supplements":"http://example.org/plants","concept":[
+{"code":"mint","designation":[{"language":"de","value":"Minze"}],"property":[{"code":"colour","valueString":"green"}]},{"code":"weed","display":"Weed"}]}`
+	other = `{"resourceType":"CodeSystem","id":"other","url":"http://example.org/plants-old","status":"active","content":"supplement","supplements":"http://example.org/plants|2","concept":[{"code":"mint","designation":[{"language":"it","value":"Menta"}]}]}`
 	uses  = `{"resourceType":"ConceptMap","id":"uses","url":"http://example.org/uses","status":"active","sourceCanonical":"http://example.org/vs/herbs|1","targetUri":"http://example.org/vs/uses","group":[{"source":"http://example.org/plants","target":"http://example.org/use","element":[{"code":"mint","target":[{"code":"tea","display":"Tea","equivalence":"wider"}]}]}]}`
 )
 
@@ -58,7 +61,7 @@ func each(t *testing.T, fn func(t *testing.T, s shop)) {
 				return nil, fhir.Problem("login", "You are not signed in.", "Send an access token.")
 			}})}
 		s.api.Register(Operations(server)...)
-		for _, x := range []string{plants, herbs, uses} {
+		for _, x := range []string{plants, herbs, more, other, uses} {
 			typ := x[len(`{"resourceType":"`):]
 			typ = typ[:strings.IndexByte(typ, '"')]
 			id := x[strings.Index(x, `"id":"`)+6:]
@@ -84,6 +87,10 @@ func TestOperations(t *testing.T) {
 			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=yarrow&displayLanguage=es", "", 200, `{"name":"display","valueString":"Milenrama"}`, ""},
 			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=yarrow&property=parent", "", 200, `"valueCode":"herb"`, "inactive"},
 			{"clinician", "POST", "CodeSystem/$lookup", parameters(`{"name":"coding","valueCoding":{"system":"http://example.org/plants","code":"mint"}}`), 200, `"Mint"`, ""},
+			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=mint", "", 200, `"Minze"`, "Menta"},
+			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=mint&displayLanguage=de", "", 200, `{"name":"display","valueString":"Minze"}`, ""},
+			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=mint&property=colour", "", 200, `"green"`, ""},
+			{"clinician", "GET", "ValueSet/herbs/$expand?displayLanguage=de", "", 200, `"Minze"`, "Weed"},
 			{"clinician", "GET", "CodeSystem/$lookup?" + p + "&code=weed", "", 404, "not in Plants", ""},
 			{"clinician", "GET", "CodeSystem/$lookup?system=http://example.org/none&code=a", "", 404, "yarrow import terminology", ""},
 			{"clinician", "GET", "CodeSystem/$lookup?code=a", "", 400, "system", ""},

@@ -2,6 +2,7 @@ package terminology
 
 import (
 	"fmt"
+	"strings"
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
@@ -95,6 +96,44 @@ func FromResource(n *fhirjson.Node) (*CodeSystem, error) {
 		return nil, fhir.Problem("value", "The CodeSystem "+url+" does not hold together: "+err.Error()+".", "Mend it and store it again.").At("CodeSystem.concept")
 	}
 	return s, nil
+}
+
+// Supplemented gives a CodeSystem resource with the designations and properties that supplements add to its concepts (R4 CodeSystem,
+// content supplement). Supplements of another version, and codes that the system lacks, add nothing: a supplement makes no codes.
+func Supplemented(n *fhirjson.Node, supplements ...*fhirjson.Node) *fhirjson.Node {
+	out := n.Clone()
+	at := map[string]*fhirjson.Node{}
+	var index func(list *fhirjson.Node)
+	index = func(list *fhirjson.Node) {
+		for i := range list.Items() {
+			c := &list.Items()[i]
+			at[c.Get("code").Text()] = c
+			index(c.Get("concept"))
+		}
+	}
+	index(out.Get("concept"))
+	var add func(list *fhirjson.Node)
+	add = func(list *fhirjson.Node) {
+		for i := range list.Items() {
+			from := &list.Items()[i]
+			if to := at[from.Get("code").Text()]; to != nil {
+				for _, name := range []string{"designation", "property"} {
+					if more := from.Get(name).Items(); len(more) > 0 {
+						all := append(append([]fhirjson.Node{}, to.Get(name).Items()...), more...)
+						to.Set(name, fhirjson.NewArray(all...))
+					}
+				}
+			}
+			add(from.Get("concept"))
+		}
+	}
+	for _, s := range supplements {
+		url, version, _ := strings.Cut(s.Get("supplements").Text(), "|")
+		if url == n.Get("url").Text() && (version == "" || version == n.Get("version").Text()) {
+			add(s.Get("concept"))
+		}
+	}
+	return &out
 }
 
 // valueOf takes value[x] of a property: its type and its text; of a Coding the code.
