@@ -9,17 +9,18 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/edge/bulk"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/standards/fhir"
 )
 
 // newExports stands bulk exports on the house. Programs with a token may export; people at a screen ask for their data otherwise,
 // after they have proved once more to be themselves.
-func (h *house) newExports(authenticate func(r *http.Request, p auth.Practice) (db.Scope, error)) *bulk.Exports {
+func (h *house) newExports(authenticate func(r *http.Request, p auth.Practice) (db.Scope, error), owners map[string]fhirapi.Owner) *bulk.Exports {
 	return bulk.New(bulk.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Queue: h.queue, Log: h.log, Origin: h.origin,
-		Practice: h.auth.PracticeBySlug, PracticeByID: h.auth.PracticeByID, Authenticate: authenticate,
-		Hold: h.hold("Exports are for programs with an access token.", "Register a program and ask for a token with system scopes, or use `yarrow export`."),
+		Practice: h.auth.PracticeBySlug, PracticeByID: h.auth.PracticeByID, Authenticate: authenticate, Owners: owners,
+		Hold: h.hold("Exports and imports are for programs with an access token.", "Register a program and ask for a token with system scopes, or use `yarrow export` and `yarrow import`."),
 		Resume: func(ctx context.Context, p auth.Practice, held []byte) (db.Scope, error) {
 			return h.oauth.Resume(ctx, p, held)
 		},

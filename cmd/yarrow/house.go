@@ -88,7 +88,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
 	h.hub = h.newHub(h.asker)
 	apps.RegisterSubscriptions(h.router, h.hub, h.patients)
-	h.api = h.newAPI(map[string]fhirapi.Owner{"Appointment": book.Owner(), "Subscription": h.hub.Owner()})
+	owners := map[string]fhirapi.Owner{"Appointment": book.Owner(), "Subscription": h.hub.Owner()}
+	h.api = h.newAPI(owners)
 	h.api.Register(h.hub.Operations()...)
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
@@ -97,7 +98,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(operations.Keeping(keeping.New(g.db, g.store, g.auth, g.audit))...)
 	g.listAt(g.origin)
 	docs.Register(h.router, h.api, h.origin)
-	h.exports = h.newExports(h.asker)
+	h.exports = h.newExports(h.asker, owners)
 	h.api.Register(h.exports.Operations()...)
 	h.api.Register(operations.Match(h.patients))
 	return h

@@ -1,4 +1,4 @@
-// Package bulk is how a program takes many records out at once: FHIR Bulk Data Access 2.0. It owns the operation $export of a practice,
+// Package bulk is how a program takes many records out at once, FHIR Bulk Data Access 2.0, and brings many in. It owns the operation $export of a practice,
 // of its patients and of a Group; the work behind it, which goes on after a restart; the files, which are sealed where they lie and go
 // when they expire or are deleted; and the addresses under which the one who asked fetches them.
 //
@@ -24,6 +24,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -53,6 +54,7 @@ type Options struct {
 	// Practice, PracticeByID and Authenticate find the practice of an address or a job, and say who asks.
 	Practice     func(ctx context.Context, slug string) (auth.Practice, error)
 	PracticeByID func(ctx context.Context, id db.PracticeID) (auth.Practice, error)
+	Owners       map[string]fhirapi.Owner // by type, for imports
 	Authenticate func(r *http.Request, p auth.Practice) (db.Scope, error)
 	// Hold gives what the work keeps of an Authorization header, and Resume the scope of that again, as long as it stands. An Issue of
 	// code login or forbidden says that it does not, or that who asks may not export.
@@ -112,6 +114,13 @@ type order struct {
 	Change int64  `json:"change,omitempty"`
 	Mixed  bool   `json:"mixed,omitempty"`
 
+	// Of an import: who brought it, the part and the line to go on from, what was taken by type, and what no Provenance tells of yet.
+	Name   string         `json:"name,omitempty"`
+	Part   int            `json:"part,omitempty"`
+	Line   int            `json:"line,omitempty"`
+	Counts map[string]int `json:"counts,omitempty"`
+	Told   []string       `json:"told,omitempty"`
+
 	Cursor string `json:"cursor,omitempty"`
 	Read   int64  `json:"read"`
 	Files  []file `json:"files,omitempty"`
@@ -134,7 +143,7 @@ const (
 
 // file is one file of an export. Its number is its place in the list.
 type file struct {
-	Kind  string `json:"kind"` // output, deleted or error
+	Kind  string `json:"kind"` // output, deleted, error, or input of an import
 	Type  string `json:"type"`
 	Lines int    `json:"lines"`
 	Bytes int64  `json:"bytes"`
@@ -165,6 +174,11 @@ func accessOf(s db.Scope) string {
 
 // start stores an export and its first job.
 func (e *Exports) start(ctx context.Context, s db.Scope, o *order) (secret string, err error) {
+	return e.startWith(ctx, s, o, func(*db.Tx) error { return nil })
+}
+
+// startWith stores beside it what also does, in the same transaction.
+func (e *Exports) startWith(ctx context.Context, s db.Scope, o *order, also func(tx *db.Tx) error) (secret string, err error) {
 	secret, o.Secret = newSecret()
 	err = e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
 		now := tx.Now()
@@ -174,7 +188,7 @@ func (e *Exports) start(ctx context.Context, s db.Scope, o *order) (secret strin
 			return err
 		}
 		if n >= atOnce {
-			return fhir.Problem("throttled", fmt.Sprintf("%d exports of this program are at work.", n), "Wait until one is done, or delete one.")
+			return fhir.Problem("throttled", fmt.Sprintf("%d exports and imports of this program are at work.", n), "Wait until one is done, or delete one.")
 		}
 		last, err := e.o.Store.LastChange(ctx, tx)
 		if err != nil {
@@ -191,8 +205,14 @@ func (e *Exports) start(ctx context.Context, s db.Scope, o *order) (secret strin
 		if err := insertExport(ctx, tx, o); err != nil {
 			return err
 		}
-		detail := "bulk export started, " + o.Level
-		e.o.Audit.Record(tx, audit.Event{Action: audit.ActionExport, Detail: detail})
+		if err := also(tx); err != nil {
+			return err
+		}
+		event := audit.Event{Action: audit.ActionExport, Detail: "bulk export started, " + o.Level}
+		if o.Level == ofImport {
+			event = audit.Event{Action: audit.ActionImport, Detail: "bulk import started"}
+		}
+		e.o.Audit.Record(tx, event)
 		return e.plan(ctx, tx, o)
 	})
 	return secret, err

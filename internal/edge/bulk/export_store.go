@@ -14,6 +14,7 @@ var (
 	selectExport = db.SQL(`SELECT state, step, expires, body FROM export WHERE practice_id = $1 AND h = $2`)
 	updateExport = db.SQL(`UPDATE export SET state = $4, step = step + 1, expires = $5, body = $6 WHERE practice_id = $1 AND h = $2 AND step = $3`)
 	dropExport   = db.SQL(`DELETE FROM export WHERE practice_id = $1 AND h = $2`)
+	dropUpload   = db.SQL(`DELETE FROM export_part WHERE practice_id = $1 AND h = $2 AND file = 0`)
 	dropParts    = db.SQL(`DELETE FROM export_part WHERE practice_id = $1 AND h = $2`)
 	selectOver   = db.SQL(`SELECT h FROM export WHERE practice_id = $1 AND expires <= $2 ORDER BY expires LIMIT 100`)
 	countBusy    = db.SQL(`SELECT COUNT(*) FROM export WHERE practice_id = $1 AND owner = $2 AND state = 0 AND expires > $3`)
@@ -85,6 +86,15 @@ func deleteExport(ctx context.Context, tx *db.Tx, h int64) error {
 
 // deleteParts removes the files of an export: their bytes are overwritten on SQLite, and PostgreSQL frees them at its next vacuum.
 func deleteParts(ctx context.Context, tx *db.Tx, h int64) error {
+	return deleteWith(ctx, tx, h, dropParts)
+}
+
+// deleteUpload removes what was uploaded for an import, in the same way.
+func deleteUpload(ctx context.Context, tx *db.Tx, h int64) error {
+	return deleteWith(ctx, tx, h, dropUpload)
+}
+
+func deleteWith(ctx context.Context, tx *db.Tx, h int64, which *db.Stmt) error {
 	if tx.Engine() == db.SQLite {
 		rows, err := tx.Query(ctx, secureDelete)
 		if err != nil {
@@ -92,7 +102,7 @@ func deleteParts(ctx context.Context, tx *db.Tx, h int64) error {
 		}
 		rows.Close()
 	}
-	_, err := tx.Exec(ctx, dropParts, int64(tx.Practice()), h)
+	_, err := tx.Exec(ctx, which, int64(tx.Practice()), h)
 	return err
 }
 

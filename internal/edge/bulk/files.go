@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -81,6 +82,9 @@ func (e *Exports) answer(w http.ResponseWriter, r *http.Request) error {
 	if s == nil || !s.Valid() || s.Practice() != p.ID {
 		return fhir.Problem("login", "You are not signed in.", "Send an access token in the Authorization header, as Bearer.")
 	}
+	if r.PathValue("export") == ImportPath && r.PathValue("file") == "" && r.Method == http.MethodPost {
+		return e.upload(ctx, w, r, p, s)
+	}
 	o, err := e.find(ctx, s, r.PathValue("export"))
 	if err != nil {
 		return err
@@ -120,8 +124,12 @@ func (e *Exports) find(ctx context.Context, s db.Scope, secret string) (o *order
 
 // cancel ends an export and removes what it has made.
 func (e *Exports) cancel(ctx context.Context, w http.ResponseWriter, r *http.Request, s db.Scope, o *order) error {
+	event := audit.Event{Action: audit.ActionExport, Detail: "bulk export deleted"}
+	if o.Level == ofImport {
+		event = audit.Event{Action: audit.ActionImport, Detail: "bulk import ended"}
+	}
 	if err := e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
-		e.o.Audit.Record(tx, audit.Event{Action: audit.ActionExport, Detail: "bulk export deleted"})
+		e.o.Audit.Record(tx, event)
 		return drop(ctx, tx, o.h)
 	}); err != nil {
 		return err
@@ -143,7 +151,7 @@ type manifest struct {
 
 type manifestFile struct {
 	Type  string `json:"type"`
-	URL   string `json:"url"`
+	URL   string `json:"url,omitempty"` // none for what an import took
 	Count int    `json:"count"`
 }
 
@@ -153,7 +161,11 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 	switch o.state {
 	case atWork:
 		w.Header().Set("Retry-After", retry)
-		w.Header().Set("X-Progress", fmt.Sprintf("%d resources looked at", o.Read))
+		progress := "%d resources looked at"
+		if o.Level == ofImport {
+			progress = "%d lines done"
+		}
+		w.Header().Set("X-Progress", fmt.Sprintf(progress, o.Read))
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusAccepted)
 		return nil
@@ -163,13 +175,10 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 	}
 	m := manifest{TransactionTime: time.UnixMicro(o.At).UTC().Format(instant), Request: o.Request, RequiresAccessToken: true,
 		Output: []manifestFile{}, Deleted: []manifestFile{}, Error: []manifestFile{}}
-	at := e.o.Origin
-	if at == "" {
-		at = "http://" + r.Host
-		if r.TLS != nil {
-			at = "https://" + r.Host
-		}
+	for _, typ := range slices.Sorted(maps.Keys(o.Counts)) {
+		m.Output = append(m.Output, manifestFile{Type: typ, Count: o.Counts[typ]})
 	}
+	at := e.origin(r)
 	for i, f := range o.Files {
 		item := manifestFile{f.Type, fmt.Sprintf("%s/%s/bulk/%s/%d.%s.ndjson", at, p.Slug, r.PathValue("export"), i, f.Type), f.Lines}
 		switch f.Kind {
@@ -191,12 +200,23 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 	return nil
 }
 
+// origin is what addresses begin with.
+func (e *Exports) origin(r *http.Request) string {
+	switch {
+	case e.o.Origin != "":
+		return e.o.Origin
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 // send gives a file, part by part. Of each part the access to its patients is on record before its first byte leaves, and what the one
 // who asks may no longer read is left out.
 func (e *Exports) send(ctx context.Context, w http.ResponseWriter, r *http.Request, s db.Scope, o *order, name string) error {
 	number, rest, _ := strings.Cut(name, ".")
 	n, err := strconv.Atoi(number)
-	if o.state != done || err != nil || n < 0 || n >= len(o.Files) || number != strconv.Itoa(n) || rest != o.Files[n].Type+".ndjson" {
+	if o.state != done || err != nil || n < 0 || n >= len(o.Files) || o.Files[n].Kind == inputFile || number != strconv.Itoa(n) || rest != o.Files[n].Type+".ndjson" {
 		return gone()
 	}
 	h := w.Header()

@@ -49,7 +49,11 @@ func (e *Exports) work(ctx context.Context, j *jobs.Job) error {
 	if o == nil || o.state != atWork {
 		return nil // deleted or expired
 	}
-	err := e.slice(ctx, j, o)
+	work, what, verb, action := e.slice, "export", "read", audit.ActionExport
+	if o.Level == ofImport {
+		work, what, verb, action = e.takeIn, "import", "write", audit.ActionImport
+	}
+	err := work(ctx, j, o)
 	if err == nil || errors.Is(err, errLost) || errors.Is(err, jobs.ErrLeaseLost) || ctx.Err() != nil {
 		if errors.Is(err, errLost) {
 			return nil
@@ -61,11 +65,11 @@ func (e *Exports) work(ctx context.Context, j *jobs.Job) error {
 	if !refused && j.Attempt < tries {
 		return err
 	}
-	why := "The export could not be finished. Start it again; if it fails again, tell whoever looks after this server."
+	why := "The " + what + " could not be finished. Start it again; if it fails again, tell whoever looks after this server."
 	if refused {
-		why = "The program that asked for the export may not read this any more."
+		why = "The program that asked for the " + what + " may not " + verb + " this any more."
 	}
-	e.o.Log.Error("an export failed", "practice", j.Practice, "error", err)
+	e.o.Log.Error("an "+what+" failed", "practice", j.Practice, "error", err)
 	return e.o.DB.Do(ctx, self, func(tx *db.Tx) error {
 		o, err := loadExport(ctx, tx, h)
 		if err != nil || o == nil || o.state != atWork {
@@ -75,7 +79,7 @@ func (e *Exports) work(ctx context.Context, j *jobs.Job) error {
 			return err
 		}
 		o.state, o.Failed, o.Files = failed, why, nil
-		e.o.Audit.Record(tx, audit.Event{Action: audit.ActionExport, Outcome: audit.OutcomeFailed, Detail: "bulk export failed"})
+		e.o.Audit.Record(tx, audit.Event{Action: action, Outcome: audit.OutcomeFailed, Detail: "bulk " + what + " failed"})
 		_, err = storeExport(ctx, tx, o)
 		return err
 	})

@@ -94,8 +94,12 @@ func (c *Call) mayPut(ctx context.Context, tx *db.Tx, typ, id string) error {
 	return err
 }
 
-func (c *Call) mayChooseID(typ string) bool {
-	access := auth.AccessOf(c.Scope)
+func (c *Call) mayChooseID(typ string) bool { return MayChooseID(c.Scope, typ) }
+
+// MayChooseID says whether a scope may write a resource of a type under an id of its own choice: one to whom it would tell which ids
+// are taken by what it may not see, may not.
+func MayChooseID(s db.Scope, typ string) bool {
+	access := auth.AccessOf(s)
 	if !access.Allows(typ, auth.CanCreate) {
 		return false
 	}

@@ -1,0 +1,365 @@
+package bulk
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/fhirstore"
+	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+)
+
+// An import takes NDJSON that a program uploads and writes it in the background, as the program: line by line through the owner of
+// each type, with the practice's validation and the kernel, some lines in one transaction with the place to go on from. It is an
+// order like an export, followed and ended at the same addresses; its error file says which lines were refused, and why.
+
+const (
+	ofImport   = "import"
+	inputFile  = "input"
+	uploadSize = 64 << 20
+	lineSize   = 21 << 20
+	atATime    = 100 // lines in a transaction
+)
+
+// ImportPath is where NDJSON is uploaded, below the practice's address.
+const ImportPath = "import"
+
+// upload answers POST /{practice}/bulk/import: 202 and the address where the import is followed.
+func (e *Exports) upload(ctx context.Context, w http.ResponseWriter, r *http.Request, p auth.Practice, s db.Scope) error {
+	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); t != "application/fhir+ndjson" && t != "application/ndjson" && t != "application/x-ndjson" {
+		return fhir.Problem("not-supported", "An import takes NDJSON only.", "Send one resource a line, as application/fhir+ndjson.")
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		return fhir.Problem("not-supported", "An upload is not compressed.", "Send it without Content-Encoding.")
+	}
+	held, err := e.o.Hold(ctx, p, r.Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
+	at := e.origin(r) + "/" + p.Slug + "/bulk/"
+	o := &order{Level: ofImport, Owner: fhirapi.Asker(s), Held: held, Request: at + ImportPath, Name: s.Actor().Display}
+	var parts []*growing
+	g := &growing{}
+	in := bufio.NewScanner(http.MaxBytesReader(w, r.Body, uploadSize))
+	in.Buffer(nil, lineSize)
+	for in.Scan() {
+		// Empty lines are kept, so that lines keep their numbers.
+		if g.add(line{text: bytes.TrimSpace(in.Bytes())}); len(g.text) >= partSize {
+			parts, g = append(parts, g), &growing{}
+		}
+	}
+	var big *http.MaxBytesError
+	switch err := in.Err(); {
+	case errors.As(err, &big), errors.Is(err, bufio.ErrTooLong):
+		return fhir.Problem("too-long", "The upload, or a line of it, is too long.", fmt.Sprintf("Send at most %d MB at once, with lines of up to %d MB: several imports may follow each other.", uploadSize>>20, lineSize>>20))
+	case err != nil:
+		return fhir.Problem("incomplete", "The upload did not arrive whole.", "Send it again: nothing of it was taken.").Because(err)
+	}
+	if g.lines > 0 {
+		parts = append(parts, g)
+	}
+	if len(parts) == 0 {
+		return fhir.Problem("required", "The upload is empty.", "Send one resource a line.")
+	}
+	o.Files = []file{{Kind: inputFile, Type: "Resource", Parts: len(parts)}}
+	secret, err := e.startWith(ctx, s, o, func(tx *db.Tx) error {
+		sealed := make([]sealedPart, 0, len(parts))
+		for i, g := range parts {
+			p, err := g.seal(tx.Practice(), tx.Keys(), o.h, 0, i)
+			if err != nil {
+				return err
+			}
+			sealed = append(sealed, p)
+		}
+		storeParts(tx, o.h, sealed)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Location", at+secret)
+	begun := fhir.Issue{Severity: "information", Code: "informational", Text: "The import has begun. Its Content-Location says how far it is."}
+	write(w, r, http.StatusAccepted, "application/fhir+json", fhir.Outcome(begun))
+	return nil
+}
+
+// entered is one line of an import, ready to be written, or refused.
+type entered struct {
+	number int64
+	p      *fhirstore.Prepared
+	issues fhir.Issues
+}
+
+// takeIn writes the next lines of an import until the slice is over.
+func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
+	p, err := e.o.PracticeByID(ctx, j.Practice)
+	if err != nil {
+		return err
+	}
+	began := e.clock.Now()
+	var lines []line
+	for at := -1; ; {
+		if err := e.sayWhoseItWas(ctx, j.Practice, o); err != nil {
+			return err
+		}
+		// Asked anew before every transaction: what is taken from the one who asked is taken from the work within moments.
+		s, err := e.o.Resume(ctx, p, o.Held)
+		if err != nil {
+			return err
+		}
+		over := o.Part >= o.Files[0].Parts
+		if over || e.clock.Since(began) >= e.sliceFor {
+			return e.rest(ctx, s, j, o, over)
+		}
+		if at != o.Part {
+			if lines, err = e.uploaded(ctx, s, o); err != nil {
+				return err
+			}
+			at = o.Part
+		}
+		if o.Line >= len(lines) {
+			o.Part, o.Line = o.Part+1, 0
+			continue
+		}
+		checked, err := e.o.Store.Checking(ctx, s)
+		if err != nil {
+			return err
+		}
+		some := e.ready(checked, o, lines[o.Line:min(o.Line+atATime, len(lines))])
+		err = e.enterAll(ctx, s, o, some)
+		if _, refused := refusal(err); refused {
+			// One of them is refused by what is stored: each by itself then, so that the others are taken.
+			for i := range some {
+				err = e.enterAll(ctx, s, o, some[i:i+1])
+				if issues, refused := refusal(err); refused {
+					some[i].p, some[i].issues = nil, issues
+					err = e.enterAll(ctx, s, o, some[i:i+1])
+				}
+				if err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if e.afterCommit != nil {
+			e.afterCommit()
+		}
+	}
+}
+
+// uploaded reads the part of the upload that the import is at.
+func (e *Exports) uploaded(ctx context.Context, s db.Scope, o *order) (lines []line, err error) {
+	err = e.o.DB.View(ctx, s, func(tx *db.Tx) error {
+		sealed, err := loadPart(ctx, tx, o.h, 0, o.Part)
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			return errLost // deleted meanwhile
+		}
+		lines, err = openPart(tx.Practice(), tx.Keys(), o.h, 0, o.Part, sealed)
+		return err
+	})
+	return lines, err
+}
+
+// ready checks lines as the practice wants it, outside any transaction.
+func (e *Exports) ready(checked context.Context, o *order, lines []line) []entered {
+	out := make([]entered, len(lines))
+	for i, l := range lines {
+		out[i].number = o.Read + int64(i) + 1
+		if len(l.text) == 0 {
+			continue
+		}
+		p, err := e.o.Store.Prepare(checked, l.text)
+		if issues, refused := refusal(err); refused {
+			out[i].issues = issues
+		} else if err != nil {
+			out[i].issues = fhir.Issues{*fhir.Problem("exception", "The line could not be read.", "Check it, and send it again.").Because(err)}
+		} else {
+			out[i].p = p
+		}
+	}
+	return out
+}
+
+// refusal gives the issues of an error that lies in what was sent, or in what may be done with it; trying again changes nothing.
+func refusal(err error) (fhir.Issues, bool) {
+	var all fhir.Issues
+	var one *fhir.Issue
+	switch {
+	case err == nil || errors.Is(err, errLost):
+		return nil, false
+	case errors.As(err, &all) && len(all) > 0:
+	case errors.As(err, &one):
+		all = fhir.Issues{*one}
+	default:
+		return nil, false
+	}
+	switch all[0].Code {
+	case "exception", "transient", "timeout", "lock-error", "throttled", "login":
+		return nil, false
+	}
+	return all, true
+}
+
+// enterAll writes lines and the place to go on from in one transaction.
+func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []entered) error {
+	var now order
+	err := e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
+		now = *o
+		now.Files, now.Counts, now.Told = slices.Clone(o.Files), maps.Clone(o.Counts), nil
+		if now.Counts == nil {
+			now.Counts = map[string]int{}
+		}
+		g := &growing{}
+		for _, x := range some {
+			if x.p != nil {
+				r, err := e.enter(ctx, tx, s, x.p)
+				if err != nil {
+					return err
+				}
+				now.Told = append(now.Told, r.Reference())
+				now.Counts[r.Type]++
+			} else if len(x.issues) > 0 {
+				for i := range x.issues {
+					x.issues[i].Line, x.issues[i].Column = int(x.number), max(x.issues[i].Column, 1)
+				}
+				g.add(line{text: fhir.Outcome(x.issues...)})
+			}
+		}
+		now.Line, now.Read = now.Line+len(some), now.Read+int64(len(some))
+		var sealed []sealedPart
+		if g.lines > 0 {
+			if len(now.Files) == 1 {
+				now.Files = append(now.Files, file{Kind: errorFile, Type: "OperationOutcome"})
+			}
+			f := &now.Files[1]
+			p, err := g.seal(tx.Practice(), tx.Keys(), now.h, 1, f.Parts)
+			if err != nil {
+				return err
+			}
+			f.Parts, f.Lines, f.Bytes, sealed = f.Parts+1, f.Lines+g.lines, f.Bytes+int64(len(g.text)), []sealedPart{p}
+		}
+		ok, err := storeExport(ctx, tx, &now)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errLost
+		}
+		now.step++
+		storeParts(tx, now.h, sealed)
+		return nil
+	})
+	if err == nil {
+		*o = now
+	}
+	return err
+}
+
+// enter writes one resource under its id. Whoever could learn from it which ids are taken updates what they see only, as with PUT.
+func (e *Exports) enter(ctx context.Context, tx *db.Tx, s db.Scope, p *fhirstore.Prepared) (*fhirstore.Resource, error) {
+	var owner fhirapi.Owner = e.o.Store
+	if o := e.o.Owners[p.Type]; o != nil {
+		owner = o
+	}
+	if p.Fresh() {
+		return owner.Create(ctx, tx, p)
+	}
+	if !fhirapi.MayChooseID(s, p.Type) {
+		if there, err := e.o.Store.Reaches(ctx, tx, p.Type, p.ID, auth.CanUpdate); err != nil {
+			return nil, err
+		} else if !there {
+			return nil, fhir.Problem("not-found", "There is no such "+p.Type+", or you may not see it.", "Leave the id out to have it made, or import with a program that may read and write everything.")
+		}
+	}
+	return owner.Update(ctx, tx, p, 0)
+}
+
+// sayWhoseItWas writes the Provenance of what was taken in the last transaction: the program brought it. It is Yarrow's own to say.
+func (e *Exports) sayWhoseItWas(ctx context.Context, p db.PracticeID, o *order) error {
+	if len(o.Told) == 0 {
+		return nil
+	}
+	targets := fhirjson.NewArray()
+	for _, ref := range o.Told {
+		targets.Append(fhirjson.NewObject(fhirjson.Member{Name: "reference", Value: fhirjson.NewString(ref)}))
+	}
+	agent := fhirjson.NewObject(fhirjson.Member{Name: "who", Value: fhirjson.NewObject(fhirjson.Member{Name: "display", Value: fhirjson.NewString(o.Name)})})
+	code := fhirjson.NewObject(fhirjson.Member{Name: "text", Value: fhirjson.NewString("Bulk import")})
+	now := *o
+	err := e.o.DB.Do(ctx, auth.SystemScope(p, "bulk"), func(tx *db.Tx) error {
+		n := fhirjson.NewObject(fhirjson.Member{Name: "resourceType", Value: fhirjson.NewString("Provenance")}, fhirjson.Member{Name: "target", Value: targets.Clone()},
+			fhirjson.Member{Name: "recorded", Value: fhirjson.NewString(tx.Now().UTC().Format(instant))}, fhirjson.Member{Name: "activity", Value: code},
+			fhirjson.Member{Name: "agent", Value: fhirjson.NewArray(agent)})
+		ready, err := e.o.Store.PrepareNode(ctx, &n)
+		if err != nil {
+			return err
+		}
+		if _, err := e.o.Store.Create(ctx, tx, ready); err != nil {
+			return err
+		}
+		now = *o
+		now.Told = nil
+		ok, err := storeExport(ctx, tx, &now)
+		if err == nil && !ok {
+			err = errLost
+		}
+		now.step++
+		return err
+	})
+	if err == nil {
+		*o = now
+	}
+	return err
+}
+
+// rest ends a slice: with the import done, or with the next slice planned.
+func (e *Exports) rest(ctx context.Context, s db.Scope, j *jobs.Job, o *order, over bool) error {
+	return e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
+		now := *o
+		if over {
+			now.state, now.expires = done, tx.Now().Add(kept).UnixMicro()
+			if err := deleteUpload(ctx, tx, now.h); err != nil {
+				return err
+			}
+			taken := 0
+			for _, n := range now.Counts {
+				taken += n
+			}
+			e.o.Audit.Record(tx, audit.Event{Action: audit.ActionImport, Detail: fmt.Sprintf("bulk import done, %d resources of %d lines", taken, now.Read)})
+			if _, err := e.o.Queue.Add(ctx, tx, jobs.Spec{Kind: expireKind, Key: fmt.Sprint(now.h), RunAt: time.UnixMicro(now.expires)}); err != nil {
+				return err
+			}
+		}
+		ok, err := storeExport(ctx, tx, &now)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errLost
+		}
+		if now.step++; !over {
+			if err := e.plan(ctx, tx, &now); err != nil {
+				return err
+			}
+		}
+		return j.Complete(ctx, tx)
+	})
+}
