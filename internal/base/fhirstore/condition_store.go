@@ -9,8 +9,8 @@ import (
 	"yarrow.health/internal/standards/fhirsearch"
 )
 
-// match returns the resources, at most two, that answer a condition such as identifier=system|value.
-func (s *Store) match(ctx context.Context, tx *db.Tx, typ, query string) ([]*Resource, error) {
+// match returns the resources, at most so many, that answer a condition such as identifier=system|value.
+func (s *Store) match(ctx context.Context, tx *db.Tx, typ, query string, most int) ([]*Resource, error) {
 	values, issue := form(query)
 	if issue != nil {
 		return nil, issue
@@ -28,13 +28,13 @@ func (s *Store) match(ctx context.Context, tx *db.Tx, typ, query string) ([]*Res
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := s.gather(ctx, tx, c, order{}, nil, 2, scanAll)
+	found, _, err := s.gather(ctx, tx, c, order{}, nil, most, scanAll)
 	return found, err
 }
 
 // matchOne insists that a condition has at most one match.
 func (s *Store) matchOne(ctx context.Context, tx *db.Tx, typ, query string) (*Resource, error) {
-	found, err := s.match(ctx, tx, typ, query)
+	found, err := s.match(ctx, tx, typ, query, 2)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

@@ -44,3 +44,14 @@ func (s *Store) Only(ctx context.Context, tx *db.Tx, typ, condition string) (*Re
 	}
 	return s.matchOne(ctx, tx, typ, condition)
 }
+
+// Several returns the resources that answer a condition, at most so many. In a Do it makes others with the same condition wait
+// until the commit.
+func (s *Store) Several(ctx context.Context, tx *db.Tx, typ, condition string, most int) ([]*Resource, error) {
+	if tx.Writable() {
+		if err := lock(ctx, tx, keyspaceOf(tx.Keys()).lock(typ+"?"+condition)); err != nil {
+			return nil, err
+		}
+	}
+	return s.match(ctx, tx, typ, condition, most)
+}

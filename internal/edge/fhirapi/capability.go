@@ -160,7 +160,7 @@ func (a *API) restResource(b *bundleWriter, typ string, own *guides.Supported) {
 		first = false
 		b.raw(`{"code":"` + i.code + `"}`)
 	}
-	b.raw(`],"versioning":"versioned","readHistory":true,"updateCreate":` + strconv.FormatBool(nobodys(typ)) + `,"conditionalCreate":true,"conditionalRead":"full-support","conditionalUpdate":true,"conditionalDelete":"single","referencePolicy":["literal","logical","local"]`)
+	b.raw(`],"versioning":"versioned","readHistory":true,"updateCreate":` + strconv.FormatBool(nobodys(typ)) + `,"conditionalCreate":true,"conditionalRead":"full-support","conditionalUpdate":true,"conditionalDelete":"multiple","referencePolicy":["literal","logical","local"]`)
 	var include []string
 	for _, p := range fhirsearch.Params(typ) {
 		if p.Type == "reference" && p.Searchable() {

@@ -123,6 +123,16 @@ func TestAnswers(t *testing.T) {
 		{"system", "GET", "Patient/ann", "", []string{`If-None-Match: W/"2"`}, 200, "Alder", ""},
 		{"system", "GET", "Patient/ann", "", []string{"If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT"}, 304, "", "Alder"},
 		{"system", "GET", "Patient/ann", "", []string{"If-Modified-Since: Fri, 31 Dec 1999 00:00:00 GMT"}, 200, "Alder", ""},
+		{"system", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: 3"}, 412, "2 resources answer the condition, not 3: nothing was deleted", ""},
+		{"system", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: 1"}, 412, "more than 1 resources answer", ""},
+		{"system", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: all"}, 400, "not a number of resources", ""},
+		{"system", "DELETE", "Observation?_count=5", "", []string{"X-Delete-Count: 2"}, 400, "", ""},
+		{"ann", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: 2"}, 412, "1 resources answer the condition", ""}, // the other is not hers
+		{"clinician", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: 2"}, 403, "forbidden", ""},
+		{"system", "GET", "Observation?code=1-1&_total=accurate", "", nil, 200, `"total":2`, ""},
+		{"system", "DELETE", "Observation?code=1-1", "", []string{"X-Delete-Count: 2"}, 200, "2 resources were deleted", ""},
+		{"system", "GET", "Observation?code=1-1&_total=accurate", "", nil, 200, `"total":0`, ""},
+		{"system", "GET", "Observation/o2", "", nil, 410, "deleted", ""},
 		// histories
 		{"system", "GET", "Patient/_history", "", nil, 200, `"type":"history"|Alder|Birch`, "Observation"},
 		{"system", "GET", "_history?_count=2", "", nil, 200, `"type":"history"|"relation":"next"`, ""},

@@ -199,6 +199,9 @@ func (a *API) deleteWhere(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if text := c.Header(deleteCount); text != "" {
+		return a.deleteAll(ctx, c, condition, text)
+	}
 	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
 		found, err := a.o.Store.Only(ctx, tx, c.Type, condition)
 		if err != nil {
@@ -210,6 +213,40 @@ func (a *API) deleteWhere(ctx context.Context, c *Call) (*Answer, error) {
 			}
 		}
 		return &Answer{Status: http.StatusNoContent}, nil
+	})
+}
+
+// deleteCount is the header by which a client says how many resources a conditional delete is to take: no slip of a condition deletes
+// more than was meant.
+const deleteCount = "X-Delete-Count"
+
+// maxDelete bounds a conditional delete of several.
+const maxDelete = 1000
+
+// deleteAll deletes what answers the condition, when it is exactly as many as the client says: all of them or none.
+func (a *API) deleteAll(ctx context.Context, c *Call, condition, text string) (*Answer, error) {
+	want, err := strconv.Atoi(text)
+	if err != nil || want < 0 || want > maxDelete {
+		return nil, fhir.Problem("value", deleteCount+" is not a number of resources.", fmt.Sprintf("Send how many are to be deleted, up to %d.", maxDelete)).At("http." + deleteCount)
+	}
+	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+		found, err := a.o.Store.Several(ctx, tx, c.Type, condition, want+1)
+		if err != nil {
+			return nil, conditional(err)
+		}
+		if len(found) != want {
+			more := strconv.Itoa(len(found))
+			if len(found) > want {
+				more = "more than " + strconv.Itoa(want)
+			}
+			return nil, conditional(fhir.Problem("multiple-matches", fmt.Sprintf("%s resources answer the condition, not %d: nothing was deleted.", more, want), "Search by the condition, look at what it finds, and send how many there are."))
+		}
+		for _, r := range found {
+			if err := c.Owner(c.Type).Delete(ctx, tx, c.Type, r.ID, r.Version); err != nil {
+				return nil, err
+			}
+		}
+		return &Answer{Resource: fhir.Outcome(fhir.Issue{Severity: "information", Code: "informational", Text: fmt.Sprintf("%d resources were deleted.", want)})}, nil
 	})
 }
 

@@ -49,7 +49,9 @@ func eachArchive(t *testing.T, fn func(t *testing.T, a *archive)) {
 		sys := auth.SystemScope(a.id, "test")
 		a.as["system"] = sys
 		a.room = room{t: t, log: log, api: fhirapi.New(fhirapi.Options{DB: d.DB, Store: a.store, Audit: log, Clock: d.Clock, Origin: "https://ehr.example.org",
-			Practice: func(context.Context, string) (auth.Practice, error) { return auth.Practice{ID: a.id, Slug: "north"}, nil },
+			Practice: func(context.Context, string) (auth.Practice, error) {
+				return auth.Practice{ID: a.id, Slug: "north"}, nil
+			},
 			Authenticate: func(q *http.Request, p auth.Practice) (db.Scope, error) {
 				if s := a.as[q.Header.Get("X-As")]; s != nil {
 					return s, nil
@@ -152,7 +154,9 @@ func TestExpunge(t *testing.T) {
 		a.must(200, `"code":"b"`, "system", "GET", "Observation/o1", "")
 
 		// the receipt stands in the audit, and so does who ordered it
-		var out struct{ Parameter []struct{ Name, ValueString string } }
+		var out struct {
+			Parameter []struct{ Name, ValueString string }
+		}
 		if err := json.Unmarshal([]byte(answer), &out); err != nil {
 			t.Fatal(err)
 		}

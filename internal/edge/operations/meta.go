@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"fmt"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -10,10 +11,14 @@ import (
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirsearch"
 )
 
-// showMeta answers Type/x/$meta.
+// showMeta answers Type/x/$meta, Type/$meta and $meta.
 func showMeta(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {
+	if c.ID == "" {
+		return allMeta(ctx, c)
+	}
 	var r *fhirstore.Resource
 	err := c.View(ctx, func(tx *db.Tx) (err error) {
 		r, err = c.Store().Read(ctx, tx, c.Type, c.ID)
@@ -24,6 +29,74 @@ func showMeta(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {
 	}
 	c.SeeResource(audit.ActionRead, r)
 	return metaOf(r), nil
+}
+
+// metaLimit bounds how many resources $meta of a type or of everything looks at.
+const metaLimit = 50_000
+
+// allMeta gathers what occurs in the meta of the resources that the caller may see, each once. It shows no resource.
+func allMeta(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {
+	types := fhir.ResourceTypes()
+	if c.Type != "" {
+		types = []string{c.Type}
+	}
+	access := auth.AccessOf(c.Scope)
+	all := fhirjson.NewObject()
+	seen := map[string]bool{}
+	left := metaLimit
+	err := c.View(ctx, func(tx *db.Tx) error {
+		for _, typ := range types {
+			if c.Type == "" && !(access.Allows(typ, auth.CanSearch) && access.Allows(typ, auth.CanRead)) {
+				continue
+			}
+			q := fhirsearch.Query{Type: typ, Count: 1000}
+			for {
+				page, err := c.Store().Search(ctx, tx, q)
+				if err != nil {
+					return err
+				}
+				if left -= len(page.Resources); left < 0 {
+					return fhir.Problem("too-costly", fmt.Sprintf("More than %d resources would have to be looked at.", metaLimit), "Ask at one type, or at a resource.")
+				}
+				for _, r := range page.Resources {
+					gatherMeta(&all, r.Node().Get("meta"), seen)
+				}
+				if q.Page = page.Next; q.Page == "" {
+					break
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.See(audit.Event{Action: audit.ActionSearch, Type: c.Type, Detail: "$meta"})
+	out := fhir.Object("resourceType", "Parameters")
+	if len(all.Members()) > 0 {
+		out.Set("parameter", fhir.Array(fhir.Object("name", "return", "valueMeta", all)))
+	}
+	return &fhirapi.Answer{Resource: out.AppendJSON(nil)}, nil
+}
+
+// gatherMeta adds profiles, tags and labels that were not seen before.
+func gatherMeta(all, meta *fhirjson.Node, seen map[string]bool) {
+	for _, name := range []string{"profile", "security", "tag"} {
+		for i := range meta.Get(name).Items() {
+			v := &meta.Get(name).Items()[i]
+			key := name + " " + v.Text() + v.Get("system").Text() + "|" + v.Get("code").Text()
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			list := all.Get(name)
+			if list == nil {
+				all.Set(name, fhirjson.NewArray())
+				list = all.Get(name)
+			}
+			list.Append(v.Clone())
+		}
+	}
 }
 
 func metaOf(r *fhirstore.Resource) *fhirapi.Answer {

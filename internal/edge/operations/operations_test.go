@@ -3,8 +3,10 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -314,6 +316,47 @@ func TestDocref(t *testing.T) {
 			{"clinician", "GET", "DocumentReference/$docref?patient=ann&start=soon", "", 400, "not a date"},
 			{"ann", "GET", "DocumentReference/$docref?patient=ann", "", 403, "forbidden"},
 		})
+	})
+}
+
+// TestMetaOfMany asks what occurs in the meta of a type and of everything: only what the caller may see.
+func TestMetaOfMany(t *testing.T) {
+	each(t, func(t *testing.T, r room) {
+		r.fill()
+		r.put(observation("t1", "ann", `{"code":"a"}`, "2026-01-10", `"meta":{"profile":["http://x.test/p"],"tag":[{"system":"s","code":"t"}]},`), observation("t2", "bob", `{"code":"a"}`, "2026-01-10", `"meta":{"tag":[{"system":"s","code":"t"},{"system":"s","code":"u"}]},`))
+		for _, c := range []struct{ as, path, want string }{
+			{"clinician", "Observation/$meta", `{"profile":["http://x.test/p"],"tag":[{"system":"s","code":"t"},{"system":"s","code":"u"}],"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]}`},
+			{"plain", "Observation/$meta", `{"profile":["http://x.test/p"],"tag":[{"system":"s","code":"t"},{"system":"s","code":"u"}]}`},
+			{"ann", "$meta", `{"profile":["http://x.test/p"],"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}],"tag":[{"system":"s","code":"t"}]}`},
+			{"plain", "Patient/$meta", ``},
+		} {
+			code, body := r.ask(c.as, "GET", c.path, "")
+			var got, want struct {
+				Parameter []struct {
+					ValueMeta struct {
+						Profile       []string
+						Tag, Security []struct{ System, Code string }
+					}
+				}
+			}
+			in := `{"parameter":[{"valueMeta":` + c.want + `}]}`
+			if c.want == "" {
+				in = `{}`
+			}
+			if err := errors.Join(json.Unmarshal([]byte(body), &got), json.Unmarshal([]byte(in), &want)); err != nil {
+				t.Fatal(err)
+			}
+			for i := range got.Parameter {
+				m := &got.Parameter[i].ValueMeta
+				slices.SortFunc(m.Tag, func(a, b struct{ System, Code string }) int { return strings.Compare(a.Code, b.Code) })
+			}
+			if code != 200 || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s %s: %d %s, not %s", c.as, c.path, code, body, c.want)
+			}
+		}
+		if code, _ := r.ask("desk", "GET", "Observation/$meta", ""); code != 403 {
+			t.Errorf("the front desk learns the labels of observations: %d", code)
+		}
 	})
 }
 
