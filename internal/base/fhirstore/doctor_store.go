@@ -318,15 +318,13 @@ func (d *doctor) repairRows(ctx context.Context, tx *db.Tx, rids []int64) error 
 	return nil
 }
 
-var dropHash = db.SQL(`DELETE FROM hkey WHERE practice_id = $1 AND h = $2 AND d = $3 AND rid = $4`)
-
 // dropRows removes every index row of these rids, whatever it says.
 func dropRows(ctx context.Context, tx *db.Tx, rids []int64) error {
 	practice := int64(tx.Practice())
 	for _, q := range []struct {
 		find, drop *db.Stmt
 		cols       int
-	}{{selectHashesOf, dropHash, 3}, {selectSpansOf, deleteSpan, 4}} {
+	}{{selectHashesOf, deleteHash, 3}, {selectSpansOf, deleteSpan, 4}} {
 		rows, err := tx.Query(ctx, q.find, practice, rids)
 		if err != nil {
 			return err

@@ -174,7 +174,8 @@ var (
 	updateResource = db.SQL(`UPDATE resource SET version = $3, seq = $4, date = $5, span = $6, facet = $7, patient = $8,
 		encounter = $9, author = $10, labels = $11, deleted = $12, idx_keys = $13, body = $14
 		WHERE practice_id = $1 AND rid = $2`)
-	deleteHash = db.SQL(`DELETE FROM hkey WHERE practice_id = $1 AND h {in $2} AND d = $3 AND rid = $4`)
+	// One key at a time: given several, PostgreSQL goes through a whole practice that its statistics take for a small one.
+	deleteHash = db.SQL(`DELETE FROM hkey WHERE practice_id = $1 AND h = $2 AND d = $3 AND rid = $4`)
 	deleteSpan = db.SQL(`DELETE FROM rkey WHERE practice_id = $1 AND p = $2 AND lo = $3 AND hi = $4 AND rid = $5`)
 )
 
@@ -369,14 +370,10 @@ func (w *writer) index(rid int64, old, now *rowKeys) {
 				keep[h] = true
 			}
 		}
-		var gone []int64
 		for _, h := range old.hashes {
 			if had[h] = keep[h]; !keep[h] {
-				gone = append(gone, h)
+				w.tx.Queue(deleteHash, practice, h, old.date, rid)
 			}
-		}
-		if len(gone) > 0 {
-			w.tx.Queue(deleteHash, practice, gone, old.date, rid)
 		}
 		keepSpan := map[spanKey]bool{}
 		for _, k := range now.spans {
