@@ -66,6 +66,7 @@ var shelves = []string{
 	"internal/edge/operations",
 	"internal/edge/graphql",
 	"internal/edge/bulk",
+	"internal/edge/scim",
 	"internal/edge/subscription",
 	"internal/edge/endpoints",
 

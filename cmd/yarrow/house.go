@@ -21,6 +21,7 @@ import (
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/edge/graphql"
 	"yarrow.health/internal/edge/operations"
+	"yarrow.health/internal/edge/scim"
 	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/edge/validation"
 	"yarrow.health/internal/edge/vocabulary"
@@ -45,6 +46,7 @@ type house struct {
 	router   *ui.Router
 	api      *fhirapi.API
 	exports  *bulk.Exports
+	scim     *scim.Server
 	hub      *subscription.Hub
 	log      *slog.Logger
 	control  *control // the socket for commands; nil on PostgreSQL
@@ -81,7 +83,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	front := desk.New(h.router, g.auth, book, people, h.patients)
 	safety.Register(h.router, g.auth, h.patients, h.people)
-	organisation.Register(h.router, g.auth, g.signOn, front, h.patients)
+	h.scim = scim.New(scim.Options{DB: g.db, Auth: g.auth, Audit: g.audit, Base: g.origin, Log: out.log})
+	organisation.Register(h.router, g.auth, g.signOn, h.scim, front, h.patients)
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.watch = watch.New(g.db, g.audit, g.auth, g.store)

@@ -20,6 +20,8 @@ type practices struct {
 	Suspend practiceSuspend `cmd:"" help:"Let a practice's people read and export, but write nothing."`
 	Resume  practiceResume  `cmd:"" help:"Let a suspended practice work again."`
 
+	OwnSignIn practiceOwnSignIn `cmd:"" name:"own-sign-in" help:"Let people sign in with passwords and passkeys again where only the organisation's sign-on counted."`
+
 	Publish  practicePublish  `cmd:"" help:"Put a practice on the public list of FHIR addresses."`
 	Withdraw practiceWithdraw `cmd:"" help:"Take a practice off the public list of FHIR addresses."`
 }
@@ -41,6 +43,28 @@ func (c *practiceAdd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	fmt.Fprintf(out.text, "Practice %d, %s, at /%s. Add staff with: yarrow user add --practice %s\n", id, c.Name, c.Slug, c.Slug)
+	return nil
+}
+
+type practiceOwnSignIn struct {
+	place
+	Slug string `arg:"" help:"The practice's slug."`
+}
+
+func (c *practiceOwnSignIn) Run(ctx context.Context, out *output) error {
+	g, err := c.openExisting(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	p, err := g.practiceNamed(ctx, c.Slug)
+	if err != nil {
+		return err
+	}
+	if err := g.auth.SetSignOnRule(ctx, auth.SystemScope(p.ID, "yarrow practice own-sign-in"), auth.SignOnRule{}); err != nil {
+		return err
+	}
+	fmt.Fprintf(out.text, "The people of %s can sign in with credentials of their own.\n", p.Slug)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/edge/scim"
 	"yarrow.health/internal/edge/subscription"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -114,6 +115,7 @@ func (h *house) ways() []way {
 			fmt.Fprintln(w, "ready")
 		})},
 		{"GET " + endpoints.Path, h.list},
+		{scim.Route, h.scim},
 		{"/{practice}/fhir", h.api},
 		{"/{practice}/fhir/", h.hub.Holding(h.api)},
 		{"/", h.router},

@@ -39,15 +39,21 @@ func foldLogin(login string) string {
 }
 
 func checkUser(u User) error {
+	if rolesOf(u.Roles) == 0 || len(rolesOf(u.Roles).list()) != len(u.Roles) {
+		return fhir.Problem("value", "A person needs at least one role, each named once.",
+			fmt.Sprintf("Choose from %v.", Roles()))
+	}
+	return checkPerson(u)
+}
+
+// checkPerson is checkUser for somebody who may be without a role.
+func checkPerson(u User) error {
 	login := foldLogin(u.Login)
 	switch {
 	case login == "" || len(login) > 200 || strings.ContainsAny(login, " \t\r\n"):
 		return fhir.Problem("value", "A login is 1 to 200 bytes without spaces.", "Use a short name or a mail address.")
 	case strings.TrimSpace(u.Display) == "" || len(u.Display) > 200:
 		return fhir.Problem("value", "A person needs a name of at most 200 bytes.", "Give the name colleagues know.")
-	case rolesOf(u.Roles) == 0 || len(rolesOf(u.Roles).list()) != len(u.Roles):
-		return fhir.Problem("value", "A person needs at least one role, each named once.",
-			fmt.Sprintf("Choose from %v.", Roles()))
 	case u.TOTPSecret != "" && !validSecret(u.TOTPSecret):
 		return fhir.Problem("value", "The authenticator secret is not base32 of at least 80 bits.", "Copy it again from the app.")
 	}

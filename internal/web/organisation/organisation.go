@@ -13,6 +13,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/clinic/patient"
+	"yarrow.health/internal/edge/scim"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
@@ -22,13 +23,14 @@ import (
 type Screens struct {
 	auth     *auth.Auth
 	on       *signon.SignOn
+	scim     *scim.Server
 	desk     *desk.Desk
 	patients *patient.Directory
 }
 
 // Register adds the pages.
-func Register(r *ui.Router, a *auth.Auth, on *signon.SignOn, d *desk.Desk, patients *patient.Directory) {
-	s := &Screens{auth: a, on: on, desk: d, patients: patients}
+func Register(r *ui.Router, a *auth.Auth, on *signon.SignOn, directory *scim.Server, d *desk.Desk, patients *patient.Directory) {
+	s := &Screens{auth: a, on: on, scim: directory, desk: d, patients: patients}
 	d.Offer(on)
 	r.Open("GET", "/{practice}/sign-in/with/{connection}", s.begin)
 	r.Open("GET", "/{practice}/sign-in/with/{connection}/back", s.finish)
@@ -38,6 +40,8 @@ func Register(r *ui.Router, a *auth.Auth, on *signon.SignOn, d *desk.Desk, patie
 
 	r.Page("/{practice}/organisation", auth.PracticeAdmin, s.list)
 	r.Act("/{practice}/organisation/rule", auth.PracticeAdmin, s.setRule)
+	r.Act("/{practice}/organisation/keys", auth.UserAdmin, s.newKey)
+	r.Act("/{practice}/organisation/keys/end", auth.UserAdmin, s.endKey)
 	r.Page("/{practice}/organisation/new", auth.PracticeAdmin, s.fresh)
 	r.Act("/{practice}/organisation/new", auth.PracticeAdmin, s.save)
 	r.Page("/{practice}/organisation/{connection}", auth.PracticeAdmin, s.connection)
@@ -159,6 +163,10 @@ type overview struct {
 	People      []auth.User
 	Only        bool
 	Recovery    []int64
+	Keys        []scim.Key
+	Address     string // of SCIM
+	Secret      string // a new key, the only time it is shown
+	KeyName     string
 	Trouble     string
 	Prove       bool // the administrator has to prove first that it is them
 }
@@ -189,7 +197,11 @@ func (s *Screens) showList(w *ui.Reply, q *ui.Request, status int, o overview) (
 		return err
 	}
 	o.Prove = s.stale(q)
+	o.Address = s.scim.Address(q.Practice)
 	if q.Can(auth.UserAdmin) {
+		if o.Keys, err = s.scim.Keys(q.Context(), q.Staff); err != nil {
+			return err
+		}
 		all, err := s.auth.Users(q.Context(), q.Staff)
 		if err != nil {
 			return err
@@ -232,6 +244,31 @@ func (s *Screens) setRule(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.Toast(q.T("signon.rule.saved"), "")
+	w.Redirect(q.URL("organisation"))
+	return nil
+}
+
+// newKey makes a key for the practice's directory and shows it once.
+func (s *Screens) newKey(w *ui.Reply, q *ui.Request) error {
+	o := overview{Only: q.Practice.SignOn.Only, Recovery: q.Practice.SignOn.Recovery}
+	secret, err := s.scim.NewKey(q.Context(), q.Staff, q.Form("name"))
+	var i *fhir.Issue
+	if errors.As(err, &i) && fhir.HTTPStatus(i.Code) < 500 {
+		o.Trouble, o.KeyName = q.Says(i), q.Form("name")
+		return s.showList(w, q, refused(i), o)
+	}
+	if err != nil {
+		return err
+	}
+	o.Secret = secret
+	return s.showList(w, q, http.StatusOK, o)
+}
+
+func (s *Screens) endKey(w *ui.Reply, q *ui.Request) error {
+	if err := s.scim.EndKey(q.Context(), q.Staff, q.Form("key")); err != nil {
+		return err
+	}
+	w.Toast(q.T("scim.ended"), "")
 	w.Redirect(q.URL("organisation"))
 	return nil
 }

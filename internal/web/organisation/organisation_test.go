@@ -22,6 +22,7 @@ import (
 	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/clinic/clinictest"
+	"yarrow.health/internal/edge/scim"
 	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/organisation"
 	"yarrow.health/internal/web/ui"
@@ -93,7 +94,7 @@ func open(t *testing.T) *house {
 	}
 	h.router = ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock})
 	front := desk.New(h.router, h.auth, h.Book, h.People, h.Patients)
-	organisation.Register(h.router, h.auth, signon.New(signon.Options{DB: d.DB, Auth: h.auth, Audit: h.Log, Egress: outside, Base: "http://localhost"}), front, h.Patients)
+	organisation.Register(h.router, h.auth, signon.New(signon.Options{DB: d.DB, Auth: h.auth, Audit: h.Log, Egress: outside, Base: "http://localhost"}), scim.New(scim.Options{DB: d.DB, Auth: h.auth, Audit: h.Log, Base: "http://localhost"}), front, h.Patients)
 	return h
 }
 
@@ -193,9 +194,18 @@ func TestAnOrganisationOnScreen(t *testing.T) {
 	h.want("POST", "/alder/organisation/rule", recovery, 303)
 	h.want("POST", at+"/do", url.Values{"do": {"off"}}, 422, "People may sign in through this connection only.")
 
+	_, body = h.want("POST", "/alder/organisation/keys", url.Values{"name": {"Directory of Alder"}}, 200, "http://localhost/alder/scim/v2", "yrw-sc.", "not used yet")
+	h.want("POST", "/alder/organisation/keys", url.Values{"name": {" "}}, 400, "The key has no name")
+	if _, again := h.want("GET", "/alder/organisation", nil, 200, "Directory of Alder"); strings.Contains(again, "yrw-sc.") {
+		t.Error("a key is shown twice")
+	}
+	i := strings.Index(body, `name="key" value="`) + len(`name="key" value="`)
+	h.want("POST", "/alder/organisation/keys/end", url.Values{"key": {body[i : i+16]}}, 303)
+	h.want("GET", "/alder/organisation", nil, 200, "Key ended")
+
 	h.as("")
 	_, body = h.want("GET", "/alder/sign-in?to=/alder/patients", nil, 200, "Sign in with Alder Health", "signs in through its organisation")
-	i := strings.Index(body, "/alder/sign-in/with/")
+	i = strings.Index(body, "/alder/sign-in/with/")
 	link := body[i : i+strings.IndexByte(body[i:], '"')]
 	r, _ = h.want("GET", strings.ReplaceAll(link, "&amp;", "&"), nil, 303)
 	end = h.provider(r)

@@ -15,7 +15,7 @@ import (
 )
 
 // spoken are the sources whose Problems reach people at screens.
-var spoken = []string{"../../clinic/*/*.go", "../*/*.go", "../../base/oauth/*.go", "../../base/auth/*.go", "../../base/signon/*.go", "../../base/jobs/*.go", "../../base/audit/log.go",
+var spoken = []string{"../../clinic/*/*.go", "../*/*.go", "../../base/oauth/*.go", "../../base/auth/*.go", "../../base/signon/*.go", "../../edge/scim/key.go", "../../base/jobs/*.go", "../../base/audit/log.go",
 	"../../standards/synthetic/*.go", "../../edge/subscription/reason.go", "../../edge/subscription/manage.go", "../../base/fhirstore/owner.go", "../../base/fhirstore/access_store.go", "../../base/fhirstore/write_store.go", "../../base/fhirstore/label_store.go"}
 
 var verb = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
