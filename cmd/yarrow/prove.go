@@ -16,6 +16,7 @@ import (
 	"yarrow.health/internal/base/codes"
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/prove"
 	"yarrow.health/internal/standards/fhir"
@@ -195,6 +196,7 @@ func standOn(b prove.Base) prove.Program {
 	g.guide = guides.New(g.db, g.store, g.terms)
 	g.rule(g.store)
 	g.oauth = oauth.New(oauth.Options{DB: g.db, Auth: g.auth, Audit: g.audit, Base: g.origin, Log: log})
+	g.signOn = signon.New(signon.Options{DB: g.db, Auth: g.auth, Audit: g.audit, Base: g.origin, Log: log})
 	g.budget = &fhirapi.Budget{Requests: 1 << 30, Window: time.Hour}
 	h := g.build(&output{text: io.Discard, errs: io.Discard, log: log}, false, true)
 	p := prove.Program{Handler: h.handler(), OAuth: g.oauth, Operations: h.api.Operations()}
