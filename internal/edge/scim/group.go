@@ -15,12 +15,12 @@ const schemaGroup = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
 func (c *call) groupJSON(r auth.Role, people []auth.Provisioned) map[string]any {
 	out := map[string]any{"schemas": []string{schemaGroup}, "id": string(r), "displayName": string(r),
-		"meta": map[string]string{"resourceType": "Group", "location": c.Address(c.p) + "/Groups/" + string(r)}}
+		"meta": map[string]string{"resourceType": "Group", "location": c.at("Groups", string(r))}}
 	if !strings.EqualFold(c.r.URL.Query().Get("excludedAttributes"), "members") {
 		members := []map[string]string{}
 		for _, u := range people {
 			if slices.Contains(u.Roles, r) {
-				members = append(members, map[string]string{"value": userID(u.ID), "display": u.Display, "$ref": c.Address(c.p) + "/Users/" + userID(u.ID)})
+				members = append(members, map[string]string{"value": userID(u.ID), "display": u.Display, "$ref": c.at("Users", userID(u.ID))})
 			}
 		}
 		out["members"] = members

@@ -14,7 +14,7 @@ func (c *call) config() map[string]any {
 func (c *call) resourceTypes() []map[string]any {
 	of := func(id, endpoint, schema string) map[string]any {
 		return map[string]any{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:ResourceType"}, "id": id, "name": id, "endpoint": endpoint, "schema": schema,
-			"meta": map[string]string{"resourceType": "ResourceType", "location": c.Address(c.p) + "/ResourceTypes/" + id}}
+			"meta": map[string]string{"resourceType": "ResourceType", "location": c.at("ResourceTypes", id)}}
 	}
 	return []map[string]any{of("User", "/Users", schemaUser), of("Group", "/Groups", schemaGroup)}
 }

@@ -204,3 +204,6 @@ func (c *call) answer() (status int, body any, location string, err error) {
 func (c *call) see(action, id string) error {
 	return c.audit.Seen(c.r.Context(), c.scope, audit.Event{Action: action, Type: "User", ID: id, Detail: "by the directory"})
 }
+
+// at is the address of something.
+func (c *call) at(kind, id string) string { return c.Address(c.p) + "/" + kind + "/" + id }

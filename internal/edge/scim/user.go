@@ -198,11 +198,11 @@ func parts(op *fhirjson.Node) (verb, path string, value *fhirjson.Node) {
 func (c *call) userJSON(u auth.Provisioned) map[string]any {
 	groups := []map[string]string{}
 	for _, r := range u.Roles {
-		groups = append(groups, map[string]string{"value": string(r), "display": string(r), "$ref": c.Address(c.p) + "/Groups/" + string(r)})
+		groups = append(groups, map[string]string{"value": string(r), "display": string(r), "$ref": c.at("Groups", string(r))})
 	}
 	out := map[string]any{"schemas": []string{schemaUser}, "id": userID(u.ID), "userName": u.Login, "displayName": u.Display, "name": map[string]string{"formatted": u.Display},
 		"active": u.Active, "groups": groups,
-		"meta": map[string]string{"resourceType": "User", "created": u.Created.Format(time.RFC3339), "lastModified": u.Changed.Format(time.RFC3339), "location": c.Address(c.p) + "/Users/" + userID(u.ID)}}
+		"meta": map[string]string{"resourceType": "User", "created": u.Created.Format(time.RFC3339), "lastModified": u.Changed.Format(time.RFC3339), "location": c.at("Users", userID(u.ID))}}
 	if u.External != "" {
 		out["externalId"] = u.External
 	}
@@ -239,7 +239,7 @@ func (c *call) users() (status int, body any, location string, err error) {
 				return 0, nil, "", err
 			}
 			u, err := c.user(userID(id))
-			return http.StatusCreated, c.userJSON(u), c.Address(c.p) + "/Users/" + userID(id), err
+			return http.StatusCreated, c.userJSON(u), c.at("Users", userID(id)), err
 		}
 		return 0, nil, "", fail(http.StatusMethodNotAllowed, "", "Users are listed and created here.")
 	}
