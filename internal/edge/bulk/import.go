@@ -4,6 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -57,7 +61,8 @@ func (e *Exports) upload(ctx context.Context, w http.ResponseWriter, r *http.Req
 	in.Buffer(nil, lineSize)
 	for in.Scan() {
 		// Empty lines are kept, so that lines keep their numbers.
-		if g.add(line{text: bytes.TrimSpace(in.Bytes())}); len(g.text) >= partSize {
+		text := bytes.TrimSpace(in.Bytes())
+		if g.add(line{ref: refOf(text), text: text}); len(g.text) >= partSize {
 			parts, g = append(parts, g), &growing{}
 		}
 	}
@@ -96,6 +101,78 @@ func (e *Exports) upload(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
+// refOf is "Type/id" of a line, "" when it has no id or cannot be read.
+func refOf(text []byte) string {
+	var head struct {
+		Type string `json:"resourceType"`
+		ID   string `json:"id"`
+	}
+	if json.Unmarshal(text, &head) != nil || head.ID == "" || !fhir.IsResourceType(head.Type) || strings.ContainsAny(head.ID, " /\n") {
+		return ""
+	}
+	return head.Type + "/" + head.ID
+}
+
+// renamed tells under which ids an import writes what has an id of which the program may not learn whether it is taken: under one made
+// of the import and the id, the same at every line and after a restart. References inside the import follow.
+func (e *Exports) renamed(ctx context.Context, s db.Scope, o *order) (map[string]string, error) {
+	out := map[string]string{}
+	for part := range o.Files[0].Parts {
+		at := *o
+		at.Part = part
+		lines, err := e.uploaded(ctx, s, &at)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.o.DB.View(ctx, s, func(tx *db.Tx) error {
+			for _, l := range lines {
+				typ, id, ok := strings.Cut(l.ref, "/")
+				if !ok || out[l.ref] != "" || fhirapi.MayChooseID(s, typ) {
+					continue
+				}
+				there, err := e.o.Store.Reaches(ctx, tx, typ, id, auth.CanUpdate)
+				if _, refused := refusal(err); refused || err == nil && there {
+					continue // it is the program's to change, or the line will be refused
+				}
+				if err != nil {
+					return err
+				}
+				m := hmac.New(sha256.New, tx.Keys().Derive("bulk import", 32))
+				fmt.Fprintf(m, "%d %s", o.h, l.ref)
+				out[l.ref] = typ + "/" + hex.EncodeToString(m.Sum(nil)[:16])
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// rename gives a resource and what it refers to their new ids.
+func rename(n *fhirjson.Node, names map[string]string) {
+	if now := names[n.Get("resourceType").Text()+"/"+n.Get("id").Text()]; now != "" {
+		_, id, _ := strings.Cut(now, "/")
+		n.Set("id", fhirjson.NewString(id))
+	}
+	follow(n, names)
+}
+
+func follow(n *fhirjson.Node, names map[string]string) {
+	for i := range n.Members() {
+		m := &n.Members()[i]
+		if now := names[m.Value.Text()]; m.Name == "reference" && now != "" {
+			m.Value = fhirjson.NewString(now)
+			continue
+		}
+		follow(&m.Value, names)
+	}
+	items := n.Items()
+	for i := range items {
+		follow(&items[i], names)
+	}
+}
+
 // entered is one line of an import, ready to be written, or refused.
 type entered struct {
 	number int64
@@ -111,6 +188,7 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 	}
 	began := e.clock.Now()
 	var lines []line
+	var names map[string]string
 	for at := -1; ; {
 		if err := e.sayWhoseItWas(ctx, j.Practice, o); err != nil {
 			return err
@@ -123,6 +201,11 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 		over := o.Part >= o.Files[0].Parts
 		if over || e.clock.Since(began) >= e.sliceFor {
 			return e.rest(ctx, s, j, o, over)
+		}
+		if names == nil {
+			if names, err = e.renamed(ctx, s, o); err != nil {
+				return err
+			}
 		}
 		if at != o.Part {
 			if lines, err = e.uploaded(ctx, s, o); err != nil {
@@ -138,7 +221,7 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 		if err != nil {
 			return err
 		}
-		some := e.ready(checked, o, lines[o.Line:min(o.Line+atATime, len(lines))])
+		some := e.ready(checked, o, names, lines[o.Line:min(o.Line+atATime, len(lines))])
 		err = e.enterAll(ctx, s, o, some)
 		if _, refused := refusal(err); refused {
 			// One of them is refused by what is stored: each by itself then, so that the others are taken.
@@ -179,14 +262,14 @@ func (e *Exports) uploaded(ctx context.Context, s db.Scope, o *order) (lines []l
 }
 
 // ready checks lines as the practice wants it, outside any transaction.
-func (e *Exports) ready(checked context.Context, o *order, lines []line) []entered {
+func (e *Exports) ready(checked context.Context, o *order, names map[string]string, lines []line) []entered {
 	out := make([]entered, len(lines))
 	for i, l := range lines {
 		out[i].number = o.Read + int64(i) + 1
 		if len(l.text) == 0 {
 			continue
 		}
-		p, err := e.o.Store.Prepare(checked, l.text)
+		p, err := e.prepare(checked, names, l.text)
 		if issues, refused := refusal(err); refused {
 			out[i].issues = issues
 		} else if err != nil {
@@ -196,6 +279,18 @@ func (e *Exports) ready(checked context.Context, o *order, lines []line) []enter
 		}
 	}
 	return out
+}
+
+func (e *Exports) prepare(checked context.Context, names map[string]string, text []byte) (*fhirstore.Prepared, error) {
+	if len(names) == 0 {
+		return e.o.Store.Prepare(checked, text)
+	}
+	n, issues := fhir.Parse(text)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	rename(n, names)
+	return e.o.Store.PrepareNode(checked, n)
 }
 
 // refusal gives the issues of an error that lies in what was sent, or in what may be done with it; trying again changes nothing.
@@ -230,7 +325,7 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 		g := &growing{}
 		for _, x := range some {
 			if x.p != nil {
-				r, err := e.enter(ctx, tx, s, x.p)
+				r, err := e.enter(ctx, tx, x.p)
 				if err != nil {
 					return err
 				}
@@ -273,21 +368,14 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 	return err
 }
 
-// enter writes one resource under its id. Whoever could learn from it which ids are taken updates what they see only, as with PUT.
-func (e *Exports) enter(ctx context.Context, tx *db.Tx, s db.Scope, p *fhirstore.Prepared) (*fhirstore.Resource, error) {
+// enter writes one resource under its id, which is the program's to choose, one it may change, or made here.
+func (e *Exports) enter(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared) (*fhirstore.Resource, error) {
 	var owner fhirapi.Owner = e.o.Store
 	if o := e.o.Owners[p.Type]; o != nil {
 		owner = o
 	}
 	if p.Fresh() {
 		return owner.Create(ctx, tx, p)
-	}
-	if !fhirapi.MayChooseID(s, p.Type) {
-		if there, err := e.o.Store.Reaches(ctx, tx, p.Type, p.ID, auth.CanUpdate); err != nil {
-			return nil, err
-		} else if !there {
-			return nil, fhir.Problem("not-found", "There is no such "+p.Type+", or you may not see it.", "Leave the id out to have it made, or import with a program that may read and write everything.")
-		}
 	}
 	return owner.Update(ctx, tx, p, 0)
 }

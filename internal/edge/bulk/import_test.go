@@ -134,13 +134,26 @@ func TestImportIsWithinTheAccess(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		k := newStation(t, d)
 		k.must(201, "system", "PUT", "Patient/ivy", `{"resourceType":"Patient","id":"ivy"}`)
-		keep := auth.CanRead | auth.CanCreate | auth.CanUpdate
+		keep := auth.CanRead | auth.CanSearch | auth.CanCreate | auth.CanUpdate
 		k.as["own"] = auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Observation": keep, "Patient": auth.CanRead}, Compartment: "Patient/ivy"})
 		fresh := func(patient string) string { return strings.Replace(observation("x", patient, ""), `"id":"x",`, "", 1) }
-		at := k.upload("own", fresh("ivy"), observation("chosen", "ivy", ""), fresh("ann"), `{"resourceType":"Patient","id":"ivy","active":true}`)
+		// hidden is another's: whoever may not see it gets a new id for theirs, and what refers to it follows.
+		k.must(201, "system", "PUT", "Observation/hidden", observation("hidden", "ann", ""))
+		at := k.upload("own", fresh("ivy"), observation("hidden", "ivy", ""), observation("hidden", "ivy", `,"valueString":"again"`), observation("x", "ivy", `,"hasMember":[{"reference":"Observation/hidden"}]`),
+			fresh("ann"), `{"resourceType":"Patient","id":"ivy","active":true}`)
 		k.run()
+		for _, path := range []string{"Observation/hidden", "Observation/x"} {
+			k.must(404, "own", "GET", path, "")
+		}
+		if got := k.must(200, "system", "GET", "Observation/hidden", "").Body.String(); !strings.Contains(got, `"versionId":"1"`) {
+			t.Errorf("what is another's was changed: %s", got)
+		}
+		if got := k.must(200, "own", "GET", "Observation", "").Body.String(); strings.Contains(got, "Observation/hidden") || !strings.Contains(got, "again") || !strings.Contains(got, "hasMember") {
+			t.Errorf("what was taken: %s", got)
+		}
+		k.must(204, "system", "DELETE", "Observation/hidden", "")
 		m := k.manifest("own", at)
-		if len(m.Output) != 1 || m.Output[0].Count != 1 || len(m.Error) != 1 || m.Error[0].Count != 3 || k.total("Observation") != 1 {
+		if len(m.Output) != 1 || m.Output[0].Count != 4 || len(m.Error) != 1 || m.Error[0].Count != 2 || k.total("Observation") != 3 {
 			t.Errorf("manifest %+v", m)
 		}
 		// Taken back in between, it does nothing more.
@@ -149,14 +162,14 @@ func TestImportIsWithinTheAccess(t *testing.T) {
 		delete(k.as, "own")
 		k.run()
 		k.as["own"] = own
-		if w := k.ask("own", "GET", at, ""); w.Code != 500 || !strings.Contains(w.Body.String(), "may not write this any more") || k.total("Observation") != 1 {
+		if w := k.ask("own", "GET", at, ""); w.Code != 500 || !strings.Contains(w.Body.String(), "may not write this any more") || k.total("Observation") != 3 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		// Ended before it began, it does nothing.
 		at = k.upload("own", fresh("ivy"))
 		k.must(202, "own", "DELETE", at, "")
 		k.run()
-		if k.total("Observation") != 1 {
+		if k.total("Observation") != 3 {
 			t.Error("an import that was ended went on")
 		}
 	})
