@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -124,6 +125,8 @@ func (c *demo) Run(ctx context.Context, out *output) error {
 		if err := load.today(ctx, w); err != nil { // the first start was on an earlier day
 			return err
 		}
+		load, w = demoLoad{}, nil
+		debug.FreeOSMemory() // what filling took is not needed again, and an idle process would keep it for long
 		fmt.Fprintf(out.text, "  All %d patients are in, after %.1f s.\n", f.Size, clock.System().Since(began).Seconds())
 		return f.save()
 	})
