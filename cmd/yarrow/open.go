@@ -24,6 +24,7 @@ import (
 	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/simulate"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -90,6 +91,14 @@ type who struct {
 	RPID, Origin string
 }
 
+func (w who) options() auth.Options {
+	o := auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin), Published: simulate.Published}
+	if w.Demo {
+		o.Published = nil
+	}
+	return o
+}
+
 // open opens the data and everything that stands on it. The caller closes it.
 func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 	if out.ground != nil {
@@ -124,7 +133,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 		return nil, err
 	}
 	log := audit.New(d)
-	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, auth.Options{Demo: w.Demo, RPID: w.RPID, Origins: origins(w.Origin)}), store: fhirstore.New(d, log), origin: w.Origin}
+	g := &ground{log: out.log, ring: ring, db: d, audit: log, auth: auth.New(d, log, w.options()), store: fhirstore.New(d, log), origin: w.Origin}
 	g.terms = codes.New(d, g.store, codes.Options{Log: out.log})
 	g.guide = guides.New(d, g.store, g.terms)
 	g.rule(g.store)

@@ -33,6 +33,9 @@ type practiceAdd struct {
 }
 
 func (c *practiceAdd) Run(ctx context.Context, out *output) error {
+	if strings.EqualFold(c.Slug, demoSlug) {
+		return fhir.Problem("value", "A practice cannot be called demo: that is the demonstration's place in addresses, and `yarrow serve` refuses it.", "Choose another name for addresses.")
+	}
 	g, err := c.open(ctx, out, who{})
 	if err != nil {
 		return err

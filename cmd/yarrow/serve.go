@@ -65,7 +65,8 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	for _, p := range all {
-		if p.Slug == demoSlug {
+		_, err := g.oauth.Client(ctx, p.ID, demoBackend) // its programs are there still when it was restored under another name
+		if p.Slug == demoSlug || err == nil {
 			return fhir.Problem("security", "This data folder holds the demonstration practice, whose sign-ins are public.", "Serve another folder; the demonstration is started with `yarrow demo`.")
 		}
 	}

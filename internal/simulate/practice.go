@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,6 +74,21 @@ func (w *World) people() []Person {
 		p.Password = pick(d, passwordWords) + "-" + pick(d, passwordWords) + "-" + pick(d, passwordWords) + "-" + strconv.Itoa(d.whole(10, 99))
 	}
 	return list
+}
+
+// Published says whether a password is one that a demonstration of some seed shows: three of its words and a number.
+func Published(password string) bool {
+	parts := strings.Split(strings.ToLower(strings.TrimSpace(password)), "-")
+	if len(parts) != 4 {
+		return false
+	}
+	for _, w := range parts[:3] {
+		if !slices.Contains(passwordWords, w) {
+			return false
+		}
+	}
+	n, err := strconv.Atoi(parts[3])
+	return err == nil && n >= 10 && n <= 99
 }
 
 var passwordWords = strings.Fields("amber anchor aspen barley basil birch bramble brook cedar clover copper coral cotton cricket dahlia ember fennel fern finch flint garnet ginger harbor hazel heron indigo iris ivory juniper kestrel lantern larch linen maple meadow mint moss nettle oak ochre olive otter pebble pepper pine plover poppy quartz quill raven reed river rowan saffron sage sorrel sparrow spruce thistle thyme tulip umber velvet violet walnut willow wren")

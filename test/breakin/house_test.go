@@ -34,6 +34,7 @@ type house struct {
 	pid    int
 	client *http.Client
 	log    words
+	disk   func() []string // where else its data is
 }
 
 // words collects what a program says.
@@ -61,7 +62,10 @@ func each(t *testing.T, attack func(t *testing.T, h *house)) {
 	t.Run("SQLite", func(t *testing.T) { attack(t, onSQLite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) {
 		dir := t.TempDir()
-		attack(t, open(t, dir, "--database", dbtest.Migrated(t, nil).App, "--master-key", filepath.Join(dir, "master.key"), "--keystore", filepath.Join(dir, "keys")))
+		u := dbtest.Migrated(t, nil)
+		h := open(t, dir, "--database", u.App, "--master-key", filepath.Join(dir, "master.key"), "--keystore", filepath.Join(dir, "keys"))
+		h.disk = func() []string { return u.Files(t) }
+		attack(t, h)
 	})
 }
 
@@ -73,7 +77,7 @@ func onSQLite(t *testing.T) *house {
 // open makes the installation and serves it until the test ends.
 func open(t *testing.T, dir string, place ...string) *house {
 	t.Helper()
-	h := &house{t: t, dir: dir, place: place}
+	h := &house{t: t, dir: dir, place: place, disk: func() []string { return nil }}
 	file := filepath.Join(dir, "password")
 	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 		t.Fatal(err)
@@ -182,7 +186,15 @@ func begin(t *testing.T, cmd *exec.Cmd, log *words, ready string) {
 // token is an access token of a program that may do anything in a practice.
 func (h *house) token(practice string) string {
 	h.t.Helper()
-	return strings.TrimSpace(h.run("token", "--practice", practice, "--scope", "system/*.cruds", "--ttl", "1h"))
+	token := strings.TrimSpace(h.run("token", "--practice", practice, "--scope", "system/*.cruds", "--ttl", "1h"))
+	for range 50 { // a program that another process registered is known to this server within a second
+		if h.ask("GET", "/"+practice+"/fhir/Patient?_summary=count", "", "Authorization", "Bearer "+token).status == http.StatusOK {
+			return token
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	h.t.Fatal("the token opens nothing")
+	return ""
 }
 
 // answer is what came back.

@@ -25,6 +25,10 @@ type Options struct {
 	RPID    string   // domain that passkeys are bound to, such as "ehr.example.org" or "localhost"; "" turns passkeys off
 	Origins []string // origins passkeys may be used from, such as "https://ehr.example.org"
 
+	// Published says of a password that everybody can know it, such as those of a demonstration: it is not taken, and opens nothing
+	// where it was brought along. nil: none is.
+	Published func(password string) bool
+
 	// PasswordHashes is how many passwords are hashed at once, each taking 19 MiB; 0 means 2.
 	PasswordHashes int
 }
@@ -58,6 +62,7 @@ func New(d *db.DB, log *audit.Log, o Options) *Auth {
 		hashes:   newHasher(o.PasswordHashes, argonMemory),
 		sessions: newSessionCache(),
 	}
+	a.hashes.published = o.Published
 	a.web, a.webErr = newWebAuthn(o)
 	return a
 }

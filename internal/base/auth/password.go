@@ -37,6 +37,8 @@ type hasher struct {
 	work    atomic.Int64 // hashes computed since start; tests compare it between paths
 	memory  uint32       // KiB; tests take less
 	dummy   string       // compared with when there is no such person
+
+	published func(password string) bool // Options.Published
 }
 
 func newHasher(atOnce int, memory uint32) *hasher {
@@ -115,6 +117,7 @@ func (h *hasher) matches(ctx context.Context, stored, password string, known boo
 		password, real = password[:maxPassword], false
 	}
 	got := argon2.IDKey(normalPassword(password), c.salt, c.passes, c.memory, uint8(c.lanes), uint32(len(c.key)))
+	real = real && (h.published == nil || !h.published(password))
 	return subtle.ConstantTimeCompare(got, c.key) == 1 && real, nil
 }
 
@@ -178,6 +181,14 @@ func CheckPassword(password string, alone bool, context ...string) error {
 			"Avoid names, dates, repeats and rows of keys; add a word or two that do not belong together.")
 	}
 	return nil
+}
+
+// checkNew is CheckPassword for somebody of a practice, with what this installation refuses besides.
+func (a *Auth) checkNew(password string, p Practice, context ...string) error {
+	if f := a.options.Published; f != nil && f(password) {
+		return weak("This password is one of a demonstration's, which everybody can know.", "Choose one nobody else would.")
+	}
+	return CheckPassword(password, !p.Settings.MFA, append(context, p.Slug, p.Name)...)
 }
 
 func weak(text, fix string) *fhir.Issue { return fhir.Problem("value", text, fix) }

@@ -96,7 +96,7 @@ func (a *Auth) addUser(ctx context.Context, by db.Scope, u User) (int64, error) 
 	}
 	var stored string
 	if u.Password != "" {
-		if err := CheckPassword(u.Password, !p.Settings.MFA, u.Login, u.Display, p.Slug, p.Name); err != nil {
+		if err := a.checkNew(u.Password, p, u.Login, u.Display); err != nil {
 			return 0, err
 		}
 		if stored, err = a.hashes.hash(ctx, u.Password); err != nil {
@@ -283,7 +283,7 @@ func (a *Auth) AcceptInvite(ctx context.Context, practiceSlug, invite, password 
 	if err != nil {
 		return err
 	}
-	if err := CheckPassword(password, !p.Settings.MFA, person.login, person.display, p.Slug, p.Name); err != nil {
+	if err := a.checkNew(password, p, person.login, person.display); err != nil {
 		return err
 	}
 	stored, err := a.hashes.hash(ctx, password)
@@ -310,7 +310,7 @@ func (a *Auth) ChangePassword(ctx context.Context, s Staff, password string) err
 	if err != nil {
 		return err
 	}
-	if err := CheckPassword(password, !p.Settings.MFA, s.Name(), p.Slug, p.Name); err != nil {
+	if err := a.checkNew(password, p, s.Name()); err != nil {
 		return err
 	}
 	stored, err := a.hashes.hash(ctx, password)

@@ -232,7 +232,7 @@ func (s *Screens) launchable(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "Patient", ID: id, Patient: "Patient/" + id, Categories: []string{"demographics"}})
-	shell := ui.Shell{Title: h.Name.Display() + " · " + q.T("apps.chart"), Active: "patients", Patient: id, Open: tabs}
+	shell := ui.Shell{Title: h.Name.Initials() + " · " + q.T("apps.chart"), Active: "patients", Patient: id, Open: tabs}
 	return w.HTML(ok, launchView(q, shell, h, all))
 }
 

@@ -28,7 +28,8 @@ func join(list []string) string { return strings.Join(list, ", ") }
 // shell is the frame of the product around the chart. The title starts with the patient's name.
 func (x *page) shell() ui.Shell {
 	p := x.Chart.Patient
-	return ui.Shell{Title: p.Name.Head() + ", " + p.Name.Given + " · " + x.T("tab."+string(x.Tab)), Active: "patients", Patient: x.Patient, Open: x.Open, Wide: true}
+	// The browser writes titles down in its history, where the next person at the machine finds them: initials tell tabs apart.
+	return ui.Shell{Title: p.Name.Initials() + " · " + x.T("tab."+string(x.Tab)), Active: "patients", Patient: x.Patient, Open: x.Open, Wide: true}
 }
 
 func (x *page) tabURL(t tab) templ.SafeURL {

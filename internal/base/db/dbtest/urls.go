@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -76,4 +77,28 @@ func EmptyIn(t testing.TB, dir string) URLs {
 
 func (c *cluster) urls(name string) URLs {
 	return URLs{App: c.url(db.DefaultAppRole, name), Owner: c.url(owner, name), Super: c.url(superuser, name)}
+}
+
+// Files are the places where the server keeps the database at u on the disk, after it has written down what it holds in memory: its
+// files, the write-ahead log and what the server says. The latter two are those of all databases of the cluster.
+func (u URLs) Files(t testing.TB) []string {
+	t.Helper()
+	c, err := theCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, u.Super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+		t.Fatal(err)
+	}
+	var oid int64
+	if err := conn.QueryRow(ctx, "SELECT oid::bigint FROM pg_database WHERE datname = current_database()").Scan(&oid); err != nil {
+		t.Fatal(err)
+	}
+	return []string{filepath.Join(c.dir, "data", "base", fmt.Sprint(oid)), filepath.Join(c.dir, "data", "pg_wal"), filepath.Join(c.dir, "log")}
 }
