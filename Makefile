@@ -66,6 +66,13 @@ test/interop/node_modules/.package-lock.json: test/interop/package-lock.json
 	cd test/interop && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# Attacks on a running server: our own, and those of other people's tools (Debian packages testssl.sh, slowhttptest, sqlmap).
+.PHONY: breakin testssl slowhttptest sqlmap
+breakin: need-test assets
+	$(GO) test -count=1 -v -timeout 20m ./test/breakin
+testssl slowhttptest sqlmap: need
+	scripts/attack.sh $@
+
 # Timings live here, never in pass/fail tests; docs/performance.md says how to read them.
 bench: need-test assets
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./test/...

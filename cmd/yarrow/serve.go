@@ -53,7 +53,7 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		if err != nil {
 			return fhir.Problem("value", "The certificate and key cannot be used.", "Both are PEM files and belong together.").Because(err)
 		}
-		conf = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+		conf = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: sealing, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	g, err := c.open(ctx, out, who{RPID: u.Hostname(), Origin: u.Scheme + "://" + u.Host})
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	if conf != nil {
-		l = tls.NewListener(l, conf)
+		l = tls.NewListener(newCrowd(l, mostFrom), conf)
 	}
 	g.budget = &fhirapi.Budget{Requests: max(c.Requests, 1), Window: time.Minute}
 	h := g.build(out, false, true)
@@ -88,6 +88,10 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 	fmt.Fprintf(out.text, "Yarrow serves %d practices at %s\n", len(all), c.URL)
 	return h.run(ctx, l, nil)
 }
+
+// sealing are the suites of TLS 1.2 that encrypt and authenticate in one step; those of TLS 1.3 all do. Go still offers CBC besides.
+var sealing = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256}
 
 // listen takes the address, or says who has it.
 func listen(addr string) (net.Listener, error) {
