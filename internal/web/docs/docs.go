@@ -26,7 +26,7 @@ func Register(r *ui.Router, api *fhirapi.API, origin string) {
 	p := &Pages{api: api, origin: origin}
 	r.Public("/{practice}/docs/api", auth.AccountSecurity, p.index)
 	r.Public("/{practice}/docs/api/{type}", auth.AccountSecurity, p.one)
-	r.AddCommands(ui.Command{ID: "docs", Title: "docs.title", Keys: "G F", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "file-text", Path: "/docs/api", Office: "programs"})
+	r.AddCommands(ui.Command{ID: "docs", Title: "docs.title", Keys: "G M", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "file-text", Path: "/docs/api", Office: "programs"})
 }
 
 // index is what the first page shows.
