@@ -43,6 +43,7 @@ type house struct {
 	patients *patient.Directory
 	people   *practice.Profiles
 	watch    *watch.Watch
+	keeper   *keeping.Keeper
 	router   *ui.Router
 	api      *fhirapi.API
 	exports  *bulk.Exports
@@ -98,7 +99,10 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
 	h.api.Register(graphql.Operation())
-	h.api.Register(operations.Keeping(keeping.New(g.db, g.store, g.auth, g.audit))...)
+	h.keeper = keeping.New(g.db, g.store, g.auth, g.audit)
+	h.queue.Plan(jobs.Plan{Kind: keeping.SweepMarks, Every: 24 * time.Hour, At: 9 * time.Hour})
+	h.queue.Handle(keeping.SweepMarks, func(ctx context.Context, j *jobs.Job) error { return h.keeper.Sweep(ctx, j.Practice) })
+	h.api.Register(operations.Keeping(h.keeper)...)
 	g.listAt(g.origin)
 	docs.Register(h.router, h.api, h.origin)
 	h.exports = h.newExports(h.asker, owners)

@@ -14,8 +14,9 @@ import (
 	"yarrow.health/internal/standards/fhirsearch"
 )
 
-// Expunging removes what a deletion keeps. Of a resource that is expunged only an empty mark stays: its sealed id and the
-// number of the change, so that whoever follows Changes drops it too; SweepExpunged removes marks of some age. Bytes go
+// Expunging removes what a deletion keeps. Reads and histories know nothing of it from that commit on. Only an empty mark stays,
+// its sealed id and the number of the change, so that whoever follows Changes drops it too; SweepExpunged removes marks of some
+// age. Bytes go
 // with secure deletion on SQLite; PostgreSQL frees them at its next vacuum. Backups age out by their own rule, and files
 // that a resource pointed to belong to base/files.
 
@@ -143,10 +144,14 @@ const erasureStep = 500
 
 // ErasePatient expunges the whole record of a patient: every resource whose first patient it is, deleted ones too, and
 // versions that were about the patient before they were corrected. It works in several transactions and may be repeated
-// after it was stopped.
-func (s *Store) ErasePatient(ctx context.Context, scope db.Scope, patientID string) (*Erasure, error) {
+// after it was stopped. In each of them still is asked first (nil: nobody): its error stops the erasure there, and what
+// was removed until then comes with it.
+func (s *Store) ErasePatient(ctx context.Context, scope db.Scope, patientID string, still func(context.Context, *db.Tx) error) (*Erasure, error) {
 	if err := mayExpunge(scope); err != nil {
 		return nil, err
+	}
+	if still == nil {
+		still = func(context.Context, *db.Tx) error { return nil }
 	}
 	out := &Erasure{}
 	var mine []string
@@ -192,7 +197,13 @@ func (s *Store) ErasePatient(ctx context.Context, scope db.Scope, patientID stri
 	for len(mine) > 0 {
 		part := mine[:min(len(mine), erasureStep)]
 		n := 0
-		if err := s.db.Do(ctx, scope, func(tx *db.Tx) (err error) { n, err = s.Expunge(ctx, tx, part...); return err }); err != nil {
+		if err := s.db.Do(ctx, scope, func(tx *db.Tx) (err error) {
+			if err := still(ctx, tx); err != nil {
+				return err
+			}
+			n, err = s.Expunge(ctx, tx, part...)
+			return err
+		}); err != nil {
 			return out, err
 		}
 		out.Resources += n
@@ -200,6 +211,9 @@ func (s *Store) ErasePatient(ctx context.Context, scope db.Scope, patientID stri
 	}
 	if len(strays) > 0 {
 		if err := s.db.Do(ctx, scope, func(tx *db.Tx) error {
+			if err := still(ctx, tx); err != nil {
+				return err
+			}
 			for _, v := range strays {
 				tx.Queue(deleteVersion, int64(tx.Practice()), v[0], v[1])
 			}

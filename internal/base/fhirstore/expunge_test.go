@@ -3,6 +3,7 @@ package fhirstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestExpunge(t *testing.T) {
 		before := b.everything(1)
 		var at int64
 		b.view(system(1), func(ctx context.Context, tx *db.Tx) (err error) { at, err = b.LastChange(ctx, tx); return err })
-		e, err := b.ErasePatient(t.Context(), system(1), "a")
+		e, err := b.ErasePatient(t.Context(), system(1), "a", nil)
 		if err != nil || e.Resources != 3 || e.Versions != 1 || strings.Join(e.Shared, " ") != "Observation/b2" {
 			t.Fatalf("erasure: %+v %v", e, err)
 		}
@@ -51,6 +52,17 @@ func TestExpunge(t *testing.T) {
 		}
 		if got := strings.Join(b.versions(system(1), HistoryQuery{Type: "Observation"}), " "); strings.Contains(got, "moved/1") || strings.Contains(got, "a1/1") || strings.Contains(got, "a2/1") {
 			t.Errorf("the history still has %s", got)
+		}
+		all := b.versions(system(1), HistoryQuery{})
+		for _, gone := range []string{"Patient/a", "Observation/a1", "Observation/a2"} {
+			if slices.ContainsFunc(all, func(v string) bool { return strings.HasPrefix(v, gone+"/") }) {
+				t.Errorf("the history of everything still has %s: %v", gone, all)
+			}
+			typ, id, _ := strings.Cut(gone, "/")
+			err := b.try(system(1), func(ctx context.Context, tx *db.Tx) error { _, err := b.Read(ctx, tx, typ, id); return err })
+			if i, ok := err.(*fhir.Issue); !ok || i.Code != "not-found" {
+				t.Errorf("%s is read: %v", gone, err)
+			}
 		}
 		for _, request := range []string{"Patient?name=familya", "Observation?patient=a&_id=a1,a2", "Patient?_id=a"} {
 			if ids, _, err := b.search(system(1), request); err != nil || len(ids) > 0 {
@@ -73,9 +85,17 @@ func TestExpunge(t *testing.T) {
 		if r := b.check(false); !r.Sound() {
 			t.Errorf("after the erasure: %+v", r)
 		}
-		if e, err = b.ErasePatient(t.Context(), system(1), "a"); err != nil || e.Resources != 0 || e.Versions != 0 {
+		if e, err = b.ErasePatient(t.Context(), system(1), "a", nil); err != nil || e.Resources != 0 || e.Versions != 0 {
 			t.Errorf("again: %+v %v", e, err)
 		}
+		b.put(note("a2", "b", "")) // over a mark: a new resource without a past
+		if got := strings.Join(b.versions(system(1), HistoryQuery{Type: "Observation", ID: "a2"}), " "); strings.Count(got, "Observation") != 1 {
+			t.Errorf("a resource written anew has the history %s", got)
+		}
+		if r := b.check(false); !r.Sound() {
+			t.Errorf("after an id was used again: %+v", r)
+		}
+		b.do(func(ctx context.Context, tx *db.Tx) error { _, err := b.Expunge(ctx, tx, "Observation/a2"); return err })
 		rows := count("resource")
 		b.do(func(ctx context.Context, tx *db.Tx) error {
 			if n, err := b.SweepExpunged(ctx, tx, time.UnixMicro(at)); n != 0 || err != nil {

@@ -235,7 +235,7 @@ func (w *walker) batch(ctx context.Context, limit int) ([]aVersion, error) {
 
 // show returns a version if the scope sees it; nil otherwise.
 func (w *walker) show(ctx context.Context, v *aVersion) (*Resource, error) {
-	if w.a.may(typeName(v.typ), auth.CanRead) != nil {
+	if w.a.may(typeName(v.typ), auth.CanRead) != nil || v.span == spanExpunged {
 		return nil, nil
 	}
 	if v.version == v.current.version {

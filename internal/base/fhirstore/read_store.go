@@ -33,7 +33,7 @@ func (s *Store) visible(ctx context.Context, tx *db.Tx, typ, id string) (*row, e
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
+	if r == nil || r.span == spanExpunged {
 		return nil, notFound(typ)
 	}
 	if seen, err := a.sees(ctx, tx, r, auth.CanRead); err != nil {

@@ -348,7 +348,9 @@ func (w *writer) put(c *change, idh int64, cur *stored, x *indexed, packed []byt
 		if cur.deleted {
 			was = 1
 		}
-		w.history = append(w.history, []any{int64(v.practice), v.rid, cur.version, cur.seq, cur.author, cur.labels, was, cur.sealed})
+		if cur.span != spanExpunged { // the mark of what was expunged is no version
+			w.history = append(w.history, []any{int64(v.practice), v.rid, cur.version, cur.seq, cur.author, cur.labels, was, cur.sealed})
+		}
 		old, _ := unpackKeys(cur.keys)
 		w.index(v.rid, &old, &x.keys)
 	}

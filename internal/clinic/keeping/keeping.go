@@ -70,6 +70,21 @@ type Keeper struct {
 	store *fhirstore.Store
 	auth  *auth.Auth
 	log   *audit.Log
+	step  func() // of a test, after each transaction of an erasure
+}
+
+// SweepMarks is the work that removes the marks of what was destroyed marksKept ago.
+const SweepMarks = "keeping.marks"
+
+// marksKept is longer than any process goes without a look at what changed in a practice and still remembers something of it.
+const marksKept = 90 * 24 * time.Hour
+
+// Sweep removes the marks of what was destroyed long ago: the last that is left of it beside the audit.
+func (k *Keeper) Sweep(ctx context.Context, practice db.PracticeID) error {
+	return k.db.Do(ctx, auth.SystemScope(practice, "marks of what was destroyed"), func(tx *db.Tx) error {
+		_, err := k.store.SweepExpunged(ctx, tx, tx.Now().Add(-marksKept))
+		return err
+	})
 }
 
 // New returns the keeper of all practices.
@@ -107,6 +122,9 @@ func (k *Keeper) Place(ctx context.Context, who auth.Staff, patient, reason stri
 			if _, err := k.store.Read(ctx, tx, "Patient", patient); err != nil {
 				return err
 			}
+		}
+		if err := lock(ctx, tx); err != nil {
+			return err
 		}
 		h = Hold{ID: newID(), Patient: patient, Reason: reason, By: who.UserID(), Placed: time.UnixMicro(tx.NowMicro()).UTC()}
 		k.log.Record(tx, k.event(audit.ActionCreate, patient, "legal hold placed"))

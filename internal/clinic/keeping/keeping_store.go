@@ -21,6 +21,18 @@ var (
 	oneRemoval    = db.SQL(`SELECT body FROM removal WHERE practice_id = $1 AND id = $2`)
 )
 
+// lockKeeping has holds and destructions of one practice wait for each other until their commit. Writers of SQLite do anyway.
+var lockKeeping = db.SQLPair(`SELECT $1`, `SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS held`)
+
+// lock makes sure that a hold which is placed now either comes before what is destroyed in this transaction, and is seen, or after.
+func lock(ctx context.Context, tx *db.Tx) error {
+	if tx.Engine() == db.SQLite {
+		return nil
+	}
+	var one int64
+	return tx.QueryRow(ctx, lockKeeping, tx.Keys().Hash("keeping", "lock")).Scan(&one)
+}
+
 // newID is a number nobody can guess.
 func newID() int64 {
 	var b [8]byte

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type Receipt struct {
 	What     string    `json:"what"` // deleted, versions or record
 	Removed  []string  `json:"removed,omitempty"`
 	Count    int       `json:"count"`
+	Part     bool      `json:"part,omitempty"`     // of a record: it was stopped, the rest is still there
 	Shared   []string  `json:"shared,omitempty"`   // resources that name the patient beside the one they belong to: they stay
 	Kept     int       `json:"kept"`               // protected by a rule or a hold
 	Earliest time.Time `json:"earliest,omitempty"` // when the first of those that a rule protects may be destroyed
@@ -71,6 +73,9 @@ func (k *Keeper) Expunge(ctx context.Context, who auth.Staff, o Order) (Receipt,
 			if refs, err = k.store.Deleted(ctx, tx, o.Type, o.Limit); err != nil {
 				return err
 			}
+		}
+		if err := lock(ctx, tx); err != nil {
+			return err
 		}
 		j, err := k.judge(ctx, tx)
 		if err != nil {
@@ -126,6 +131,13 @@ func (o *Order) check() error {
 // eraseRecord destroys a whole record, in several transactions; it can be ordered again if it was stopped.
 func (k *Keeper) eraseRecord(ctx context.Context, sys db.Scope, o Order, out *Receipt) error {
 	if err := k.db.View(ctx, sys, func(tx *db.Tx) error {
+		last, err := k.store.LastCare(ctx, tx, o.ID)
+		if err != nil {
+			return err
+		}
+		if last.IsZero() {
+			return fhir.Problem("not-found", "There is no record of this patient.", "Check the id.")
+		}
 		j, err := k.judge(ctx, tx)
 		if err != nil {
 			return err
@@ -133,28 +145,61 @@ func (k *Keeper) eraseRecord(ctx context.Context, sys db.Scope, o Order, out *Re
 		if err := j.patient(ctx, o.ID, "Patient/"+o.ID); err != nil {
 			return err
 		}
-		for held := range j.held {
-			if beside, err := k.store.NamesBeside(ctx, tx, o.ID, held); err != nil || beside {
-				if err == nil {
-					err = holding("Patient/"+o.ID, "something in it names a patient whose record is held")
-				}
-				return err
-			}
-		}
-		last, err := k.store.LastCare(ctx, tx, o.ID)
-		if err == nil && last.IsZero() {
-			err = fhir.Problem("not-found", "There is no record of this patient.", "Check the id.")
-		}
-		return err
+		return j.free(ctx, o.ID)
 	}); err != nil {
 		return err
 	}
-	done, err := k.store.ErasePatient(ctx, sys, o.ID)
-	if err != nil {
+	done, err := k.store.ErasePatient(ctx, sys, o.ID, func(ctx context.Context, tx *db.Tx) error {
+		if k.step != nil {
+			tx.OnCommit(k.step)
+		}
+		if err := lock(ctx, tx); err != nil {
+			return err
+		}
+		j, err := k.judge(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return j.free(ctx, o.ID)
+	})
+	if done == nil {
 		return err
 	}
 	out.What, out.Count, out.Shared = "record", done.Resources+done.Versions, done.Shared
-	return k.db.Do(ctx, sys, func(tx *db.Tx) error { return k.write(tx, o, out) })
+	if err == nil {
+		return k.db.Do(ctx, sys, func(tx *db.Tx) error { return k.write(tx, o, out) })
+	}
+	if out.Count == 0 {
+		return err
+	}
+	// What is gone has its receipt, even if the one who ordered it has gone away.
+	out.Part = true
+	if failed := k.db.Do(context.WithoutCancel(ctx), sys, func(tx *db.Tx) error { return k.write(tx, o, out) }); failed != nil {
+		return errors.Join(failed, err)
+	}
+	if protected(err) {
+		return fhir.Problem("business-rule", "A hold stopped the destruction while it went on; a part of the record was already destroyed.",
+			fmt.Sprintf("The receipt %d says how much. The rest stays for as long as the hold.", out.ID))
+	}
+	return err
+}
+
+// free says which hold keeps a patient's record from being destroyed as a whole; nil when none does.
+func (j *judge) free(ctx context.Context, id string) error {
+	if j.all {
+		return holding("Patient/"+id, "everything is held")
+	}
+	if j.held[id] {
+		return holding("Patient/"+id, "the record is held")
+	}
+	for held := range j.held {
+		if beside, err := j.k.store.NamesBeside(ctx, j.tx, id, held); err != nil {
+			return err
+		} else if beside {
+			return holding("Patient/"+id, "something in it names a patient whose record is held")
+		}
+	}
+	return nil
 }
 
 // write stores the receipt and puts its digest on record, in the transaction of the removal.

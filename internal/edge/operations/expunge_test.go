@@ -188,8 +188,13 @@ func TestExpunge(t *testing.T) {
 			a.must(404, "no such hold", "zoe", "POST", "$legal-hold", order("action", "lift", "hold", id, "reason", "the inquiry is over"))
 		}
 		a.must(200, `"what","valueCode":"record"`, "zoe", "POST", "Patient/ann/$expunge", order(everything, "true", "reason", reason))
-		a.must(410, "", "system", "GET", "Patient/ann", "") // an empty mark, until those who follow changes know
-		a.must(410, "", "system", "GET", "Observation/o1", "")
+		a.must(404, "", "system", "GET", "Patient/ann", "")
+		a.must(404, "", "system", "GET", "Observation/o1", "")
+		a.must(404, "", "system", "GET", "Observation/o1/_history", "")
+		a.must(404, "", "zoe", "POST", "Patient/ann/$expunge", order(everything, "true", "reason", reason))
+		if all := a.must(200, "Bundle", "system", "GET", "_history?_count=1000", ""); strings.Contains(all, "/ann") || strings.Contains(all, "/o1") {
+			t.Error("the history still tells of what was destroyed: " + all)
+		}
 		a.must(200, `"kid"`, "system", "GET", "Patient/kid", "")
 
 		// invented patients may go at any time
