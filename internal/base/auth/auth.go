@@ -123,19 +123,22 @@ func onlyIssue(err error) error {
 	return err
 }
 
-// may says whether a scope may do what a permission covers: people by their roles, Yarrow itself always.
-func may(s db.Scope, p Permission) error {
+// Allowed says whether a scope may do what a permission covers: people by their roles, Yarrow itself always.
+func Allowed(s db.Scope, p Permission) bool {
 	switch s := s.(type) {
 	case Staff:
-		if s.Can(p) {
-			return nil
-		}
+		return s.Can(p)
 	case System:
-		if s.Valid() {
-			return nil
-		}
+		return s.Valid()
 	}
-	return forbidden()
+	return false
+}
+
+func may(s db.Scope, p Permission) error {
+	if !Allowed(s, p) {
+		return forbidden()
+	}
+	return nil
 }
 
 func forbidden() *fhir.Issue {
@@ -158,8 +161,8 @@ func (a *Auth) Recent(s Staff, d time.Duration) error {
 	return nil
 }
 
-// recentIfStaff is Recent for a scope that may also be Yarrow itself.
-func (a *Auth) recentIfStaff(s db.Scope) error {
+// RecentIfStaff is Recent, within StepUpWithin, for a scope that may also be Yarrow itself.
+func (a *Auth) RecentIfStaff(s db.Scope) error {
 	if staff, ok := s.(Staff); ok {
 		return a.Recent(staff, StepUpWithin)
 	}

@@ -153,7 +153,7 @@ func (a *Auth) SetSettings(ctx context.Context, by db.Scope, s Settings) error {
 	if err := may(by, PracticeAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if s.Idle < time.Minute || s.Idle > maxIdle || s.Absolute < s.Idle || s.Absolute > maxAbsolute {

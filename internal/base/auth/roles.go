@@ -159,7 +159,7 @@ func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) 
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if err := checkCells(cells); err != nil {

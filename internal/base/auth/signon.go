@@ -235,7 +235,7 @@ func (a *Auth) ExpectSignOn(ctx context.Context, by db.Scope, connection string,
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if mail = foldLogin(mail); !strings.Contains(mail, "@") || len(mail) > 200 || strings.ContainsAny(mail, " \t\r\n") {
@@ -290,7 +290,7 @@ func (a *Auth) SetSignOnRule(ctx context.Context, by db.Scope, r SignOnRule) err
 	if err := may(by, PracticeAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if len(r.Recovery) > 10 {

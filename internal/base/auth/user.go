@@ -145,7 +145,7 @@ func (a *Auth) SetRoles(ctx context.Context, by db.Scope, userID int64, roles ..
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	set := rolesOf(roles)
@@ -169,7 +169,7 @@ func (a *Auth) Disable(ctx context.Context, by db.Scope, userID int64) error {
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	e := audit.Event{Action: audit.ActionPrivilege, Type: "User", ID: userText(userID), Detail: "disabled"}
@@ -184,7 +184,7 @@ func (a *Auth) Enable(ctx context.Context, by db.Scope, userID int64) error {
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
 	e := audit.Event{Action: audit.ActionPrivilege, Type: "User", ID: userText(userID), Detail: "enabled"}
@@ -227,7 +227,7 @@ func (a *Auth) Invite(ctx context.Context, by db.Scope, userID int64) (string, e
 	if err := may(by, UserAdmin); err != nil {
 		return "", err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return "", err
 	}
 	token := newToken()
@@ -249,7 +249,7 @@ func (a *Auth) ResetCredentials(ctx context.Context, by db.Scope, userID int64) 
 	if err := may(by, UserAdmin); err != nil {
 		return "", err
 	}
-	if err := a.recentIfStaff(by); err != nil {
+	if err := a.RecentIfStaff(by); err != nil {
 		return "", err
 	}
 	e := audit.Event{Action: audit.ActionAdmin, Type: "Credential", ID: userText(userID), Detail: "credentials reset"}

@@ -325,7 +325,7 @@ func (s *Server) Register(ctx context.Context, by db.Scope, c Client) (registere
 
 // Approve lets a client be used as it stands at a version of its registration.
 func (s *Server) Approve(ctx context.Context, by db.Scope, id string, version int64) error {
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return err
 	}
 	return s.edit(ctx, by, id, "program approved", func(c *Client) error {
@@ -351,7 +351,7 @@ func (s *Server) Suspend(ctx context.Context, by db.Scope, id, reason string) er
 
 // Trust sets whether staff who start the client from a chart are asked again.
 func (s *Server) Trust(ctx context.Context, by db.Scope, id string, trusted bool) error {
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return err
 	}
 	return s.edit(ctx, by, id, "trust in a program changed", func(c *Client) error { c.Trusted = trusted; return nil })
@@ -373,7 +373,7 @@ func (s *Server) Change(ctx context.Context, by db.Scope, id string, to Client) 
 
 // NewSecret gives a client another secret; the old one opens nothing any more. The new one is returned once.
 func (s *Server) NewSecret(ctx context.Context, by db.Scope, id string) (secret string, err error) {
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return "", err
 	}
 	err = s.edit(ctx, by, id, "secret of a program replaced", func(c *Client) error {

@@ -102,23 +102,8 @@ func (s *Server) change(ctx context.Context, by db.Scope, e audit.Event, fn func
 
 // may says whether a scope may administer the practice's programs.
 func may(by db.Scope) error {
-	switch by := by.(type) {
-	case auth.Staff:
-		if by.Can(auth.PracticeAdmin) {
-			return nil
-		}
-	case auth.System:
-		if by.Valid() {
-			return nil
-		}
-	}
-	return fhir.Problem("forbidden", "Only an administrator of the practice decides about programs.", "Ask an administrator.")
-}
-
-// recently wants a person to have proved to be themself before something that matters most.
-func (s *Server) recently(by db.Scope) error {
-	if staff, ok := by.(auth.Staff); ok {
-		return s.auth.Recent(staff, auth.StepUpWithin)
+	if !auth.Allowed(by, auth.PracticeAdmin) {
+		return fhir.Problem("forbidden", "Only an administrator of the practice decides about programs.", "Ask an administrator.")
 	}
 	return nil
 }

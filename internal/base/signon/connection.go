@@ -273,22 +273,8 @@ func (c *Connection) roles(groups []string) (out []auth.Role) {
 
 // may says whether a scope may look after the practice's connections.
 func may(by db.Scope) error {
-	switch by := by.(type) {
-	case auth.Staff:
-		if by.Can(auth.PracticeAdmin) {
-			return nil
-		}
-	case auth.System:
-		if by.Valid() {
-			return nil
-		}
-	}
-	return fhir.Problem("forbidden", "Only an administrator of the practice decides how people sign in.", "Ask an administrator.")
-}
-
-func (s *SignOn) recently(by db.Scope) error {
-	if staff, ok := by.(auth.Staff); ok {
-		return s.auth.Recent(staff, auth.StepUpWithin)
+	if !auth.Allowed(by, auth.PracticeAdmin) {
+		return fhir.Problem("forbidden", "Only an administrator of the practice decides how people sign in.", "Ask an administrator.")
 	}
 	return nil
 }
@@ -393,7 +379,7 @@ func (s *SignOn) Save(ctx context.Context, by db.Scope, c Connection) (id string
 	if err := may(by); err != nil {
 		return "", err
 	}
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return "", err
 	}
 	if issues := c.check(); len(issues) > 0 {
@@ -458,7 +444,7 @@ func (s *SignOn) Switch(ctx context.Context, by db.Scope, id string, on bool) er
 	if err := may(by); err != nil {
 		return err
 	}
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if err := s.keepsWay(ctx, by, id, on); err != nil {
@@ -492,7 +478,7 @@ func (s *SignOn) Remove(ctx context.Context, by db.Scope, id string) error {
 	if err := may(by); err != nil {
 		return err
 	}
-	if err := s.recently(by); err != nil {
+	if err := s.auth.RecentIfStaff(by); err != nil {
 		return err
 	}
 	if err := s.keepsWay(ctx, by, id, false); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -344,21 +343,12 @@ func (w *writer) answers(r *fhirstore.Resource) bool {
 
 // filterOf reads one query of _typeFilter. One resource alone has to decide it.
 func filterOf(typ, query string) ([]fhirsearch.Clause, error) {
-	form, err := url.ParseQuery(query)
-	if err != nil {
+	clauses, err := fhirsearch.ParseLone(typ, query)
+	switch err {
+	case fhirsearch.ErrForm:
 		return nil, fhir.Problem("value", "A _typeFilter is not well formed.", "Write it as Type?parameter=value, and encode the characters ? and & of it.").At("http._typeFilter")
-	}
-	q, issues := fhirsearch.ParseQuery(typ, form)
-	if err := issues.Err(); err != nil {
-		return nil, err
-	}
-	plain := len(q.Include) == 0 && len(q.RevInclude) == 0 && len(q.Sort) == 0 && q.Count == 0 && q.Summary == "" && len(q.Elements) == 0 && q.Page == ""
-	for i := range q.Clauses {
-		c := &q.Clauses[i]
-		plain = plain && c.Has == nil && len(c.Chain) == 0 && c.Param != "_list" && c.Filter == nil && !c.NeedsTerminology()
-	}
-	if !plain {
+	case fhirsearch.ErrJoin:
 		return nil, fhir.Problem("not-supported", "A _typeFilter asks for more than one resource can tell.", "Use search parameters of the type without chains, _has, _include, _sort or value sets.").At("http._typeFilter")
 	}
-	return q.Clauses, nil
+	return clauses, err
 }

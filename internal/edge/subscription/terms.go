@@ -153,23 +153,14 @@ var unwatched = map[string]bool{"Subscription": true, "AuditEvent": true, "Prove
 // clausesOf reads a search that one resource alone decides.
 func clausesOf(typ, query string) ([]fhirsearch.Clause, error) {
 	const at = "Subscription.criteria.extension"
-	form, err := url.ParseQuery(query)
-	if err != nil {
+	clauses, err := fhirsearch.ParseLone(typ, query)
+	switch err {
+	case fhirsearch.ErrForm:
 		return nil, fhir.Problem("value", "A filter is not well formed.", "Write it as Type?parameter=value.").At(at)
-	}
-	q, issues := fhirsearch.ParseQuery(typ, form)
-	if err := issues.Err(); err != nil {
-		return nil, err
-	}
-	plain := len(q.Include) == 0 && len(q.RevInclude) == 0 && len(q.Sort) == 0 && q.Count == 0 && q.Summary == "" && len(q.Elements) == 0 && q.Page == ""
-	for i := range q.Clauses {
-		c := &q.Clauses[i]
-		plain = plain && c.Has == nil && len(c.Chain) == 0 && c.Param != "_list" && c.Filter == nil && !c.NeedsTerminology()
-	}
-	if !plain {
+	case fhirsearch.ErrJoin:
 		return nil, fhir.Problem("not-supported", "A filter asks for more than one resource can tell.", "Use search parameters of the type without chains, _has, _include, _sort or value sets.").At(at)
 	}
-	return q.Clauses, nil
+	return clauses, err
 }
 
 func (t *terms) channel(n *fhirjson.Node) error {
