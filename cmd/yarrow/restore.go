@@ -116,4 +116,5 @@ func (c *restore) sweep() {
 	for _, name := range []string{"practices", "system.db", "system.db-wal", "system.db-shm"} {
 		_ = os.RemoveAll(filepath.Join(c.Data, name))
 	}
+	_ = os.Remove(filepath.Join(c.Data, "journal")) // when it is empty: what an earlier one holds may be wanted
 }

@@ -22,6 +22,8 @@ type looks struct {
 	next    *sheet // what gathers while another sheet is being written
 	writing bool
 	crowd   crowd
+
+	begun sync.Map // db.PracticeID: what is written for it now has greater numbers than all it took over
 }
 
 // sheet is what is written together: a share of each practice.
@@ -55,6 +57,9 @@ func (l *Log) note(ctx context.Context, s db.Scope, entries []Entry) error {
 	}
 	k, err := l.db.KeysOf(ctx, s)
 	if err != nil {
+		return unrecorded(err)
+	}
+	if err := l.looks.begin(ctx, l.db, s); err != nil {
 		return unrecorded(err)
 	}
 	c := canonicals.Get().(*canonical)

@@ -37,15 +37,48 @@ func (l *looks) damage() []string {
 	return l.node.Damage()
 }
 
+// begin has the journal go on behind what the practice took over before, once for each practice. It is ahead of the journal
+// when one of them was brought back to an earlier state alone, and would take new looks for those it has.
+func (l *looks) begin(ctx context.Context, d *db.DB, s db.Scope) error {
+	if _, known := l.begun.Load(s.Practice()); known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(db.Plain(ctx)), seenTimeout) // as all of Seen
+	defer cancel()
+	err := d.View(ctx, s, func(tx *db.Tx) error {
+		done, err := l.done(ctx, tx)
+		if err == nil {
+			l.node.After(done)
+		}
+		return err
+	})
+	if err == nil {
+		l.begun.Store(s.Practice(), true)
+	}
+	return err
+}
+
+// done is the number of the last write to the journal that the practice took over, 0 before the first.
+func (l *looks) done(ctx context.Context, tx *db.Tx) (number int64, err error) {
+	err = tx.QueryRow(ctx, takenOver, int64(tx.Practice()), l.node.ID()).Scan(&number)
+	if err == db.ErrNoRows {
+		return 0, nil
+	}
+	return number, err
+}
+
 // open opens what the tables do not have yet, up to some number of entries.
 func (l *looks) open(ctx context.Context, tx *db.Tx, records []journal.Record, limit int) (out []look, left bool, err error) {
 	if len(records) == 0 {
 		return nil, false, nil
 	}
 	practice := int64(tx.Practice())
-	var done int64
-	if err := tx.QueryRow(ctx, takenOver, practice, l.node.ID()).Scan(&done); err != nil && err != db.ErrNoRows {
+	done, err := l.done(ctx, tx)
+	if err != nil {
 		return nil, false, err
+	}
+	if tx.Writable() && records[0].Number <= done { // read again by a later start, or their Done was lost
+		tx.OnCommit(func() { l.node.Done(practice, done) })
 	}
 	n := 0
 	for _, r := range records {

@@ -61,10 +61,12 @@ func (l *Log) Sequence(ctx context.Context, s db.Scope) (end Checkpoint, more bo
 
 // Settle sequences until nothing waits: the practice's store then holds its whole audit.
 func (l *Log) Settle(ctx context.Context, s db.Scope) error {
-	for {
-		if _, more, err := l.Sequence(ctx, s); err != nil || !more {
+	for last := int64(-1); ; {
+		end, more, err := l.Sequence(ctx, s)
+		if err != nil || !more || end.Position == last { // what is left does not open
 			return err
 		}
+		last = end.Position
 	}
 }
 

@@ -66,6 +66,7 @@ const (
 var (
 	ErrFull   = errors.New("journal: what was recorded is not taken over")
 	ErrSize   = errors.New("journal: too much for one write")
+	ErrTwice  = errors.New("journal: an owner gives two records to one write")
 	ErrClosed = errors.New("journal: it is closed")
 )
 
@@ -107,7 +108,11 @@ func (j *Journal) Write(parts ...Part) error {
 	}
 	var f frame
 	size := 0
-	for _, p := range parts {
+	for i, p := range parts {
+		// Owner and number name a record: of two, one would pass for the other.
+		if slices.ContainsFunc(parts[:i], func(q Part) bool { return q.Owner == p.Owner }) {
+			return ErrTwice
+		}
 		body, err := p.Seal(nil, j.next)
 		if err != nil {
 			return err
@@ -384,6 +389,14 @@ func (j *Journal) Done(owner, number int64) {
 
 // Forget drops everything of an owner who will never take it over: one whose keys were destroyed.
 func (j *Journal) Forget(owner int64) { j.Done(owner, 1<<63-1) }
+
+// After makes the numbers of later writes greater than number. An owner may come from where this journal was further, such
+// as from a backup of the node of which this one is an earlier copy: what it gives must not have a number it has done with.
+func (j *Journal) After(number int64) {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	j.next = max(j.next, number+1)
+}
 
 // Damage says, in plain words, what acknowledged writes could not be read when the journal was opened, now or earlier: the
 // files are kept until somebody takes them away. It names no owner, since that is what cannot be read.

@@ -381,3 +381,61 @@ func BenchmarkWrite(b *testing.B) {
 		j.Done(1, number)
 	}
 }
+
+// Owner and number name a record: two of one owner in a write would pass for one.
+func TestAnOwnerGivesOneRecordToAWrite(t *testing.T) {
+	j := open(t, t.TempDir())
+	defer j.Close()
+	if err := j.Write(part(1, "a"), part(2, "b"), part(1, "c")); !errors.Is(err, ErrTwice) {
+		t.Errorf("got %v", err)
+	}
+	if got := texts(j); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestNumbersGoOnAfterAnother(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	for _, text := range []string{"a", "b"} {
+		if err := j.Write(part(1, text)); err != nil {
+			t.Fatal(err)
+		}
+		j.After(1000)
+		j.After(5)
+	}
+	j.Close()
+	j = open(t, dir)
+	defer j.Close()
+	if got := texts(j); !slices.Equal(got, []string{"1:1:a", "1:1001:b"}) || j.Damage() != nil {
+		t.Errorf("%q %v", got, j.Damage())
+	}
+}
+
+// Files of two folders in one: those that do not belong are not passed over, and not written over.
+func TestFilesOfTwoJournalsAreNoticed(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	for _, d := range []string{dir, other} {
+		j := open(t, d)
+		if err := j.Write(part(1, "a")); err != nil {
+			t.Fatal(err)
+		}
+		j.Close()
+	}
+	if err := os.WriteFile(filepath.Join(dir, "1"+suffix), read0(t, other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		j := open(t, dir)
+		if len(j.Damage()) == 0 {
+			t.Error("not noticed")
+		}
+		if err := j.Write(part(1, "b")); err != nil {
+			t.Fatal(err)
+		}
+		j.Close()
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, "*"+aside)); len(kept) < 2 {
+		t.Errorf("kept are %v", kept)
+	}
+}

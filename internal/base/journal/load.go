@@ -68,7 +68,11 @@ func (j *Journal) load() error {
 	}
 	j.id, j.floor = newest.journal, max(newest.floor, cut.floor)
 	j.acked, j.next = max(newest.number, cut.previous), max(newest.number, cut.number)+1
-	if missing := j.keep(frames); len(missing) > 0 {
+	missing := j.keep(frames)
+	if other := j.others(frames); other != 0 {
+		missing = append(missing, fmt.Sprintf("files of journal %016x lie among those of %016x", uint64(other), uint64(j.id)))
+	}
+	if len(missing) > 0 {
 		j.damage = append(j.damage, fmt.Sprintf("recordings that were acknowledged are missing (%s)", strings.Join(missing, ", ")))
 		return j.setAside()
 	}
@@ -79,6 +83,16 @@ func (j *Journal) load() error {
 	}
 	j.active, newest.slot.at = newest.slot, newest.end
 	return syncData(newest.slot.file)
+}
+
+// others finds writes of another journal: files of two folders were put into one. Which of them belong here is not known.
+func (j *Journal) others(frames []found) int64 {
+	for _, f := range frames {
+		if f.journal != j.id {
+			return f.journal
+		}
+	}
+	return 0
 }
 
 func randomID() int64 {
