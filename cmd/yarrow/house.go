@@ -89,7 +89,8 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	chart.Register(h.router, chart.Modules{Record: record, Notes: notes, Book: book, Patients: h.patients, People: people, Search: h.pick})
 	apps.Register(h.router, g.auth, g.oauth, h.patients, h.visit)
 	h.watch = watch.New(g.db, g.audit, g.auth, g.store)
-	office.New(h.router, g.auth, g.audit, h.patients, h.watch)
+	h.keeper = keeping.New(g.db, g.store, g.auth, g.audit)
+	office.New(h.router, g.auth, g.audit, h.patients, h.watch, h.keeper)
 	h.hub = h.newHub(h.asker)
 	apps.RegisterSubscriptions(h.router, h.hub, h.patients)
 	owners := map[string]fhirapi.Owner{"Appointment": book.Owner(), "Subscription": h.hub.Owner()}
@@ -99,7 +100,6 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
 	h.api.Register(graphql.Operation())
-	h.keeper = keeping.New(g.db, g.store, g.auth, g.audit)
 	h.queue.Plan(jobs.Plan{Kind: keeping.SweepMarks, Every: 24 * time.Hour, At: 9 * time.Hour})
 	h.queue.Handle(keeping.SweepMarks, func(ctx context.Context, j *jobs.Job) error { return h.keeper.Sweep(ctx, j.Practice) })
 	h.api.Register(operations.Keeping(h.keeper)...)

@@ -117,12 +117,19 @@ func (k *Keeper) Place(ctx context.Context, who auth.Staff, patient, reason stri
 	if reason, err = why(reason); err != nil {
 		return h, err
 	}
-	err = k.db.Do(ctx, who, func(tx *db.Tx) error {
-		if patient != "" {
-			if _, err := k.store.Read(ctx, tx, "Patient", patient); err != nil {
-				return err
+	// A restricted record can be held too, and one that was deleted, by somebody who may not see it.
+	if patient != "" {
+		if err := k.db.View(ctx, auth.SystemScope(who.Practice(), "legal hold"), func(tx *db.Tx) error {
+			last, err := k.store.LastCare(ctx, tx, patient)
+			if err == nil && last.IsZero() {
+				err = fhir.Problem("not-found", "There is no record of this patient.", "Check the id.")
 			}
+			return err
+		}); err != nil {
+			return h, err
 		}
+	}
+	err = k.db.Do(ctx, who, func(tx *db.Tx) error {
 		if err := lock(ctx, tx); err != nil {
 			return err
 		}

@@ -177,6 +177,11 @@ func (o *order) read(c *fhirapi.Call) error {
 				return fhir.Problem("value", "patient is not a reference to a Patient.", "Write it as Patient/x.").At(at)
 			}
 			o.Patients = append(o.Patients, id)
+		case "organizeOutputBy":
+			if err := pass(fhir.Problem("not-supported", "The files of an export are organised by the type of resource only.",
+				"Leave organizeOutputBy out and bring the lines together by the patient they refer to, or export one patient at a time with the parameter patient.").At(at)); err != nil {
+				return err
+			}
 		case "allowPartialManifests", "_format", "_pretty":
 		default:
 			if err := pass(fhir.Problem("not-supported", fmt.Sprintf("$export has no parameter %q here.", cut(p.Name)),

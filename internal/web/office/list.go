@@ -209,6 +209,11 @@ func (o *Office) listPage(w *ui.Reply, q *ui.Request) error {
 
 // choosePatient finds a patient by name. It comes by POST so that names stand in no address.
 func (o *Office) choosePatient(w *ui.Reply, q *ui.Request) error {
+	return o.findPatient(w, q, "audit", q.T("cmd.audit"))
+}
+
+// findPatient shows whom a name fits; choosing one leads to a page of the office.
+func (o *Office) findPatient(w *ui.Reply, q *ui.Request, page, title string) error {
 	hits, err := o.patients.Search(q.Context(), reader(q), q.Form("q"), 30)
 	if err != nil {
 		return err
@@ -219,8 +224,8 @@ func (o *Office) choosePatient(w *ui.Reply, q *ui.Request) error {
 	}
 	w.See(e)
 	if len(hits) == 1 {
-		w.Redirect(q.URL("audit") + "?" + url.Values{"patient": {hits[0].ID}}.Encode())
+		w.Redirect(chosen(q, page, hits[0].ID))
 		return nil
 	}
-	return w.HTML(http.StatusOK, chooseView(q, shell(q, q.T("cmd.audit"), "audit"), hits, q.Form("q")))
+	return w.HTML(http.StatusOK, chooseView(q, shell(q, title, page), hits, q.Form("q")))
 }

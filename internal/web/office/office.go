@@ -1,5 +1,5 @@
 // Package office is the back of the house: the record of who did what, who saw a chart, what was disclosed, and what the daily
-// review found. It shows what base/audit and clinic/watch know, and keeps nothing itself.
+// review found, and what must not be destroyed. It shows what base/audit, clinic/watch and clinic/keeping know, and keeps nothing itself.
 package office
 
 import (
@@ -10,6 +10,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/clinic/keeping"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/web/ui"
@@ -21,11 +22,13 @@ type Office struct {
 	log      *audit.Log
 	patients *patient.Directory
 	watch    *watch.Watch
+	keeper   *keeping.Keeper
 }
 
 // New registers the office's pages.
-func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory, w *watch.Watch) *Office {
-	o := &Office{auth: a, log: log, patients: patients, watch: w}
+func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory, w *watch.Watch, k *keeping.Keeper) *Office {
+	o := &Office{auth: a, log: log, patients: patients, watch: w, keeper: k}
+	o.registerHolds(r)
 	r.Page("/{practice}/audit", auth.AuditRead, o.listPage)
 	r.Act("/{practice}/audit/patient", auth.AuditRead, o.choosePatient)
 	r.Page("/{practice}/audit/entries/{entry}", auth.AuditRead, o.entryPage)

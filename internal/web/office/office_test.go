@@ -18,6 +18,7 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/clinic/clinictest"
+	"yarrow.health/internal/clinic/keeping"
 	"yarrow.health/internal/clinic/watch"
 	"yarrow.health/internal/web/office"
 	"yarrow.health/internal/web/ui"
@@ -34,6 +35,7 @@ type back struct {
 	tokens map[string]string
 	users  map[string]int64
 	watch  *watch.Watch
+	auth   *auth.Auth
 }
 
 func open(t testing.TB, d *dbtest.DB) *back {
@@ -45,6 +47,7 @@ func open(t testing.TB, d *dbtest.DB) *back {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.auth = a
 	b.Practice = clinictest.FurnishIn(t, d, id)
 	for _, u := range []auth.User{
 		{Login: "okafor", Display: "Ada Okafor", Roles: []auth.Role{auth.Administrator}},
@@ -62,7 +65,7 @@ func open(t testing.TB, d *dbtest.DB) *back {
 	}
 	b.router = ui.NewRouter(a, b.Log, ui.Options{Demo: true, Clock: d.Clock, Zone: func(context.Context, auth.Staff) *time.Location { return time.UTC }})
 	b.watch = watch.New(d.DB, b.Log, a, b.Store)
-	office.New(b.router, a, b.Log, b.Patients, b.watch)
+	office.New(b.router, a, b.Log, b.Patients, b.watch, keeping.New(d.DB, b.Store, a, b.Log))
 	b.Patient(t, "ann", "Ash-Okoro", "Ann", "1968-03-14", "female", "00482913")
 	b.Patient(t, "ben", "Birch", "Ben", "2024-09-01", "male", "1002")
 	return b
