@@ -20,6 +20,7 @@ func (h *house) newExports(authenticate func(r *http.Request, p auth.Practice) (
 	return bulk.New(bulk.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Queue: h.queue, Log: h.log, Origin: h.origin,
 		Practice: h.auth.PracticeBySlug, PracticeByID: h.auth.PracticeByID, Authenticate: authenticate, Owners: owners,
+		Reach: h.hub.Reach, Fetch: h.hub.Fetch,
 		Hold: h.hold("Exports and imports are for programs with an access token.", "Register a program and ask for a token with system scopes, or use `yarrow export` and `yarrow import`."),
 		Resume: func(ctx context.Context, p auth.Practice, held []byte) (db.Scope, error) {
 			return h.oauth.Resume(ctx, p, held)

@@ -16,7 +16,7 @@ import (
 
 const definitions = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
-// Operations are $export at its three levels (Bulk Data Access 2.0, section "Bulk Data Kick-off Request").
+// Operations are $export at its three levels (Bulk Data Access 2.0, section "Bulk Data Kick-off Request"), and $import.
 func (e *Exports) Operations() []fhirapi.Operation {
 	params := []fhirapi.Param{
 		{Name: "_outputFormat", Type: "string", Max: 1, Doc: "application/fhir+ndjson, application/ndjson or ndjson."},
@@ -33,6 +33,7 @@ func (e *Exports) Operations() []fhirapi.Operation {
 		return fhirapi.Operation{Name: "$export", Levels: level, Types: types, URL: definitions + name, Doc: doc, Params: p, Open: true, Run: e.kickOff}
 	}
 	return []fhirapi.Operation{
+		e.importOperation(),
 		op(fhirapi.System, nil, "export", "Exports everything that the program may read, in the background, as NDJSON files.", params),
 		op(fhirapi.Type, []string{"Patient"}, "patient-export", "Exports the records of all patients, or of those named, in the background, as NDJSON files.", patients),
 		op(fhirapi.Instance, []string{"Group"}, "group-export", "Exports the records of the members of a Group, in the background, as NDJSON files.", patients),

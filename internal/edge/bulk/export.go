@@ -22,6 +22,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/edge/fhirapi"
@@ -55,6 +56,9 @@ type Options struct {
 	Practice     func(ctx context.Context, slug string) (auth.Practice, error)
 	PracticeByID func(ctx context.Context, id db.PracticeID) (auth.Practice, error)
 	Owners       map[string]fhirapi.Owner // by type, for imports
+	// Reach says why an address may not be fetched from, and Fetch gets what is there, for imports; nil when nothing is fetched.
+	Reach        func(ctx context.Context, p db.PracticeID, address string) error
+	Fetch        func(ctx context.Context, p db.PracticeID, address string) (*egress.Reply, error)
 	Authenticate func(r *http.Request, p auth.Practice) (db.Scope, error)
 	// Hold gives what the work keeps of an Authorization header, and Resume the scope of that again, as long as it stands. An Issue of
 	// code login or forbidden says that it does not, or that who asks may not export.
@@ -114,12 +118,15 @@ type order struct {
 	Change int64  `json:"change,omitempty"`
 	Mixed  bool   `json:"mixed,omitempty"`
 
-	// Of an import: who brought it, the part and the line to go on from, what was taken by type, and what no Provenance tells of yet.
-	Name   string         `json:"name,omitempty"`
-	Part   int            `json:"part,omitempty"`
-	Line   int            `json:"line,omitempty"`
-	Counts map[string]int `json:"counts,omitempty"`
-	Told   []string       `json:"told,omitempty"`
+	// Of an import: who brought it, where it is said to come from, its sources and how many of them are here, the part and the line to
+	// go on from, and what no Provenance tells of yet.
+	Name    string   `json:"name,omitempty"`
+	From    string   `json:"from,omitempty"`
+	Sources []source `json:"sources,omitempty"`
+	Fetched int      `json:"fetched,omitempty"`
+	Part    int      `json:"part,omitempty"`
+	Line    int      `json:"line,omitempty"`
+	Told    []string `json:"told,omitempty"`
 
 	Cursor string `json:"cursor,omitempty"`
 	Read   int64  `json:"read"`
@@ -148,6 +155,8 @@ type file struct {
 	Lines int    `json:"lines"`
 	Bytes int64  `json:"bytes"`
 	Parts int    `json:"parts"`
+	// Source is, of a file of errors of an import, the place of the source whose lines it tells of.
+	Source int `json:"source,omitempty"`
 }
 
 // newSecret is 256 random bits for an address.
@@ -179,43 +188,49 @@ func (e *Exports) start(ctx context.Context, s db.Scope, o *order) (secret strin
 
 // startWith stores beside it what also does, in the same transaction.
 func (e *Exports) startWith(ctx context.Context, s db.Scope, o *order, also func(tx *db.Tx) error) (secret string, err error) {
-	secret, o.Secret = newSecret()
 	err = e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
-		now := tx.Now()
-		o.h, o.state, o.step, o.expires = hashOf(tx, secret), atWork, 0, now.Add(kept).UnixMicro()
-		n, err := countAtWork(ctx, tx, o.Owner)
-		if err != nil {
-			return err
-		}
-		if n >= atOnce {
-			return fhir.Problem("throttled", fmt.Sprintf("%d exports and imports of this program are at work.", n), "Wait until one is done, or delete one.")
-		}
-		last, err := e.o.Store.LastChange(ctx, tx)
-		if err != nil {
-			return err
-		}
-		// What is committed has a number up to the last one, and what is being written gets a higher one: the moment is exact.
-		switch {
-		case last == 0:
-			last = now.UnixMicro()
-			fallthrough
-		case o.At == 0 || o.At > last:
-			o.At = last
-		}
-		if err := insertExport(ctx, tx, o); err != nil {
-			return err
-		}
-		if err := also(tx); err != nil {
-			return err
-		}
-		event := audit.Event{Action: audit.ActionExport, Detail: "bulk export started, " + o.Level}
-		if o.Level == ofImport {
-			event = audit.Event{Action: audit.ActionImport, Detail: "bulk import started"}
-		}
-		e.o.Audit.Record(tx, event)
-		return e.plan(ctx, tx, o)
+		secret, err = e.begin(ctx, tx, o, also)
+		return err
 	})
 	return secret, err
+}
+
+// begin does that in a transaction that is open.
+func (e *Exports) begin(ctx context.Context, tx *db.Tx, o *order, also func(tx *db.Tx) error) (secret string, err error) {
+	secret, o.Secret = newSecret()
+	now := tx.Now()
+	o.h, o.state, o.step, o.expires = hashOf(tx, secret), atWork, 0, now.Add(kept).UnixMicro()
+	n, err := countAtWork(ctx, tx, o.Owner)
+	if err != nil {
+		return "", err
+	}
+	if n >= atOnce {
+		return "", fhir.Problem("throttled", fmt.Sprintf("%d exports and imports of this program are at work.", n), "Wait until one is done, or delete one.")
+	}
+	last, err := e.o.Store.LastChange(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	// What is committed has a number up to the last one, and what is being written gets a higher one: the moment is exact.
+	switch {
+	case last == 0:
+		last = now.UnixMicro()
+		fallthrough
+	case o.At == 0 || o.At > last:
+		o.At = last
+	}
+	if err := insertExport(ctx, tx, o); err != nil {
+		return "", err
+	}
+	if err := also(tx); err != nil {
+		return "", err
+	}
+	event := audit.Event{Action: audit.ActionExport, Detail: "bulk export started, " + o.Level}
+	if o.Level == ofImport {
+		event = audit.Event{Action: audit.ActionImport, Detail: "bulk import started"}
+	}
+	e.o.Audit.Record(tx, event)
+	return secret, e.plan(ctx, tx, o)
 }
 
 // plan queues the next slice of the work.

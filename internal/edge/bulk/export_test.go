@@ -18,6 +18,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/edge/fhirapi"
@@ -35,6 +36,7 @@ type station struct {
 	audit   *audit.Log
 	as      map[string]db.Scope
 	mux     *http.ServeMux
+	outside *egress.Client // nil: nothing is fetched
 }
 
 func newStation(t *testing.T, d *dbtest.DB) *station {
@@ -63,7 +65,7 @@ func (k *station) stand() {
 		return nil, fhir.Problem("login", "No.", "Sign in.")
 	}
 	k.api = fhirapi.New(fhirapi.Options{DB: k.d.DB, Store: k.store, Audit: k.audit, Origin: "https://ehr.example.org", Practice: practice, Authenticate: authenticate})
-	k.exports = New(Options{DB: k.d.DB, Store: k.store, Audit: k.audit, Queue: k.queue, Origin: "https://ehr.example.org", Practice: practice, Authenticate: authenticate,
+	o := Options{DB: k.d.DB, Store: k.store, Audit: k.audit, Queue: k.queue, Origin: "https://ehr.example.org", Practice: practice, Authenticate: authenticate,
 		PracticeByID: func(context.Context, db.PracticeID) (auth.Practice, error) { return practice(nil, "") },
 		Hold: func(_ context.Context, _ auth.Practice, header string) ([]byte, error) {
 			return []byte(strings.TrimPrefix(header, "Bearer ")), nil
@@ -74,7 +76,19 @@ func (k *station) stand() {
 			}
 			return nil, fhir.Problem("login", "No more.", "Sign in.")
 		},
-	})
+	}
+	if k.outside != nil {
+		o.Reach = func(_ context.Context, _ db.PracticeID, address string) error {
+			if strings.Contains(address, "elsewhere") {
+				return fhir.Problem("forbidden", "The host is not allowed.", "Allow it.")
+			}
+			return nil
+		}
+		o.Fetch = func(ctx context.Context, _ db.PracticeID, address string) (*egress.Reply, error) {
+			return k.outside.Do(ctx, egress.Request{Method: "GET", URL: address})
+		}
+	}
+	k.exports = New(o)
 	k.api.Register(k.exports.Operations()...)
 	k.mux = http.NewServeMux()
 	k.mux.Handle("/north/fhir/", k.api)

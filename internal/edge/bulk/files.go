@@ -151,7 +151,8 @@ type manifest struct {
 
 type manifestFile struct {
 	Type  string `json:"type"`
-	URL   string `json:"url,omitempty"` // none for what an import took
+	Input string `json:"inputUrl,omitempty"` // of an import: the file that it is about
+	URL   string `json:"url,omitempty"`      // none for what an import took
 	Count int    `json:"count"`
 }
 
@@ -161,11 +162,14 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 	switch o.state {
 	case atWork:
 		w.Header().Set("Retry-After", retry)
-		progress := "%d resources looked at"
-		if o.Level == ofImport {
-			progress = "%d lines done"
+		progress := fmt.Sprintf("%d resources looked at", o.Read)
+		switch {
+		case o.Fetched < len(o.Sources):
+			progress = fmt.Sprintf("%d of %d files fetched", o.Fetched, len(o.Sources))
+		case o.Level == ofImport:
+			progress = fmt.Sprintf("%d lines done", o.Read)
 		}
-		w.Header().Set("X-Progress", fmt.Sprintf(progress, o.Read))
+		w.Header().Set("X-Progress", progress)
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusAccepted)
 		return nil
@@ -175,12 +179,17 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 	}
 	m := manifest{TransactionTime: time.UnixMicro(o.At).UTC().Format(instant), Request: o.Request, RequiresAccessToken: true,
 		Output: []manifestFile{}, Deleted: []manifestFile{}, Error: []manifestFile{}}
-	for _, typ := range slices.Sorted(maps.Keys(o.Counts)) {
-		m.Output = append(m.Output, manifestFile{Type: typ, Count: o.Counts[typ]})
+	for _, from := range o.Sources {
+		for _, typ := range slices.Sorted(maps.Keys(from.Counts)) {
+			m.Output = append(m.Output, manifestFile{Type: typ, Input: from.URL, Count: from.Counts[typ]})
+		}
 	}
 	at := e.origin(r)
 	for i, f := range o.Files {
-		item := manifestFile{f.Type, fmt.Sprintf("%s/%s/bulk/%s/%d.%s.ndjson", at, p.Slug, r.PathValue("export"), i, f.Type), f.Lines}
+		item := manifestFile{Type: f.Type, URL: fmt.Sprintf("%s/%s/bulk/%s/%d.%s.ndjson", at, p.Slug, r.PathValue("export"), i, f.Type), Count: f.Lines}
+		if len(o.Sources) > 0 {
+			item.Input = o.Sources[f.Source].URL
+		}
 		switch f.Kind {
 		case outputFile:
 			m.Output = append(m.Output, item)

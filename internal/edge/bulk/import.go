@@ -1,8 +1,6 @@
 package bulk
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -26,7 +24,7 @@ import (
 	"yarrow.health/internal/standards/fhirjson"
 )
 
-// An import takes NDJSON that a program uploads and writes it in the background, as the program: line by line through the owner of
+// An import takes NDJSON that a program uploads, or names by addresses, and writes it in the background, as the program: line by line through the owner of
 // each type, with the practice's validation and the kernel, some lines in one transaction with the place to go on from. It is an
 // order like an export, followed and ended at the same addresses; its error file says which lines were refused, and why.
 
@@ -55,49 +53,16 @@ func (e *Exports) upload(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	at := e.origin(r) + "/" + p.Slug + "/bulk/"
 	o := &order{Level: ofImport, Owner: fhirapi.Asker(s), Held: held, Request: at + ImportPath, Name: s.Actor().Display}
-	var parts []*growing
-	g := &growing{}
-	in := bufio.NewScanner(http.MaxBytesReader(w, r.Body, uploadSize))
-	in.Buffer(nil, lineSize)
-	for in.Scan() {
-		// Empty lines are kept, so that lines keep their numbers.
-		text := bytes.TrimSpace(in.Bytes())
-		if g.add(line{ref: refOf(text), text: text}); len(g.text) >= partSize {
-			parts, g = append(parts, g), &growing{}
-		}
+	keep, err := o.take(http.MaxBytesReader(w, r.Body, uploadSize))
+	if err != nil {
+		return err
 	}
-	var big *http.MaxBytesError
-	switch err := in.Err(); {
-	case errors.As(err, &big), errors.Is(err, bufio.ErrTooLong):
-		return fhir.Problem("too-long", "The upload, or a line of it, is too long.", fmt.Sprintf("Send at most %d MB at once, with lines of up to %d MB: several imports may follow each other.", uploadSize>>20, lineSize>>20))
-	case err != nil:
-		return fhir.Problem("incomplete", "The upload did not arrive whole.", "Send it again: nothing of it was taken.").Because(err)
-	}
-	if g.lines > 0 {
-		parts = append(parts, g)
-	}
-	if len(parts) == 0 {
-		return fhir.Problem("required", "The upload is empty.", "Send one resource a line.")
-	}
-	o.Files = []file{{Kind: inputFile, Type: "Resource", Parts: len(parts)}}
-	secret, err := e.startWith(ctx, s, o, func(tx *db.Tx) error {
-		sealed := make([]sealedPart, 0, len(parts))
-		for i, g := range parts {
-			p, err := g.seal(tx.Practice(), tx.Keys(), o.h, 0, i)
-			if err != nil {
-				return err
-			}
-			sealed = append(sealed, p)
-		}
-		storeParts(tx, o.h, sealed)
-		return nil
-	})
+	secret, err := e.startWith(ctx, s, o, keep)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Location", at+secret)
-	begun := fhir.Issue{Severity: "information", Code: "informational", Text: "The import has begun. Its Content-Location says how far it is."}
-	write(w, r, http.StatusAccepted, "application/fhir+json", fhir.Outcome(begun))
+	write(w, r, http.StatusAccepted, "application/fhir+json", fhir.Outcome(importBegun))
 	return nil
 }
 
@@ -198,9 +163,19 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 		if err != nil {
 			return err
 		}
-		over := o.Part >= o.Files[0].Parts
+		fetching := o.Fetched < len(o.Sources)
+		over := !fetching && o.Part >= o.Files[0].Parts
 		if over || e.clock.Since(began) >= e.sliceFor {
 			return e.rest(ctx, s, j, o, over)
+		}
+		if fetching {
+			if err := e.fetch(ctx, s, j, o); err != nil {
+				return err
+			}
+			if e.afterCommit != nil {
+				e.afterCommit()
+			}
+			continue
 		}
 		if names == nil {
 			if names, err = e.renamed(ctx, s, o); err != nil {
@@ -264,8 +239,10 @@ func (e *Exports) uploaded(ctx context.Context, s db.Scope, o *order) (lines []l
 // ready checks lines as the practice wants it, outside any transaction.
 func (e *Exports) ready(checked context.Context, o *order, names map[string]string, lines []line) []entered {
 	out := make([]entered, len(lines))
+	at, before := o.source()
+	want := o.Sources[at].Type
 	for i, l := range lines {
-		out[i].number = o.Read + int64(i) + 1
+		out[i].number = o.Read - before + int64(i) + 1
 		if len(l.text) == 0 {
 			continue
 		}
@@ -274,6 +251,8 @@ func (e *Exports) ready(checked context.Context, o *order, names map[string]stri
 			out[i].issues = issues
 		} else if err != nil {
 			out[i].issues = fhir.Issues{*fhir.Problem("exception", "The line could not be read.", "Check it, and send it again.").Because(err)}
+		} else if want != "" && p.Type != want {
+			out[i].issues = fhir.Issues{*fhir.Problem("invariant", fmt.Sprintf("The line is a %s, and the input was said to hold %s.", p.Type, want), "Name each type's file by itself, with its type.")}
 		} else {
 			out[i].p = p
 		}
@@ -318,10 +297,13 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 	var now order
 	err := e.o.DB.Do(ctx, s, func(tx *db.Tx) error {
 		now = *o
-		now.Files, now.Counts, now.Told = slices.Clone(o.Files), maps.Clone(o.Counts), nil
-		if now.Counts == nil {
-			now.Counts = map[string]int{}
+		now.Files, now.Sources, now.Told = slices.Clone(o.Files), slices.Clone(o.Sources), nil
+		at, _ := o.source()
+		counts := maps.Clone(o.Sources[at].Counts)
+		if counts == nil {
+			counts = map[string]int{}
 		}
+		now.Sources[at].Counts = counts
 		g := &growing{}
 		for _, x := range some {
 			if x.p != nil {
@@ -330,7 +312,7 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 					return err
 				}
 				now.Told = append(now.Told, r.Reference())
-				now.Counts[r.Type]++
+				counts[r.Type]++
 			} else if len(x.issues) > 0 {
 				for i := range x.issues {
 					x.issues[i].Line, x.issues[i].Column = int(x.number), max(x.issues[i].Column, 1)
@@ -341,15 +323,11 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 		now.Line, now.Read = now.Line+len(some), now.Read+int64(len(some))
 		var sealed []sealedPart
 		if g.lines > 0 {
-			if len(now.Files) == 1 {
-				now.Files = append(now.Files, file{Kind: errorFile, Type: "OperationOutcome"})
-			}
-			f := &now.Files[1]
-			p, err := g.seal(tx.Practice(), tx.Keys(), now.h, 1, f.Parts)
+			p, err := now.refused(tx, at, g)
 			if err != nil {
 				return err
 			}
-			f.Parts, f.Lines, f.Bytes, sealed = f.Parts+1, f.Lines+g.lines, f.Bytes+int64(len(g.text)), []sealedPart{p}
+			sealed = []sealedPart{p}
 		}
 		ok, err := storeExport(ctx, tx, &now)
 		if err != nil {
@@ -396,6 +374,11 @@ func (e *Exports) sayWhoseItWas(ctx context.Context, p db.PracticeID, o *order) 
 		n := fhirjson.NewObject(fhirjson.Member{Name: "resourceType", Value: fhirjson.NewString("Provenance")}, fhirjson.Member{Name: "target", Value: targets.Clone()},
 			fhirjson.Member{Name: "recorded", Value: fhirjson.NewString(tx.Now().UTC().Format(instant))}, fhirjson.Member{Name: "activity", Value: code},
 			fhirjson.Member{Name: "agent", Value: fhirjson.NewArray(agent)})
+		if o.From != "" {
+			what := fhirjson.NewObject(fhirjson.Member{Name: "identifier", Value: fhirjson.NewObject(fhirjson.Member{Name: "system", Value: fhirjson.NewString("urn:ietf:rfc:3986")},
+				fhirjson.Member{Name: "value", Value: fhirjson.NewString(o.From)})})
+			n.Set("entity", fhirjson.NewArray(fhirjson.NewObject(fhirjson.Member{Name: "role", Value: fhirjson.NewString("source")}, fhirjson.Member{Name: "what", Value: what})))
+		}
 		ready, err := e.o.Store.PrepareNode(ctx, &n)
 		if err != nil {
 			return err
@@ -428,8 +411,10 @@ func (e *Exports) rest(ctx context.Context, s db.Scope, j *jobs.Job, o *order, o
 				return err
 			}
 			taken := 0
-			for _, n := range now.Counts {
-				taken += n
+			for i := range now.Sources {
+				for _, n := range now.Sources[i].Counts {
+					taken += n
+				}
 			}
 			e.o.Audit.Record(tx, audit.Event{Action: audit.ActionImport, Detail: fmt.Sprintf("bulk import done, %d resources of %d lines", taken, now.Read)})
 			if _, err := e.o.Queue.Add(ctx, tx, jobs.Spec{Kind: expireKind, Key: fmt.Sprint(now.h), RunAt: time.UnixMicro(now.expires)}); err != nil {

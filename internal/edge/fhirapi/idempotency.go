@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -122,21 +123,28 @@ func (c *Call) idempotency() (*jobs.Key, error) {
 	}, nil
 }
 
-// packAnswer is an answer as it is kept: version and time, then the resource.
+// packAnswer is an answer as it is kept: version, time, type and where work that it began is followed, then the resource.
 func packAnswer(ans *Answer) jobs.Reply {
-	head := strconv.FormatInt(ans.Version, 10) + " " + strconv.FormatInt(ans.Updated.UnixMicro(), 10) + " " + ans.typ + "\n"
+	head := strconv.FormatInt(ans.Version, 10) + " " + strconv.FormatInt(ans.Updated.UnixMicro(), 10) + " " + ans.typ
+	if at := ans.Header.Get("Content-Location"); at != "" {
+		head += " " + at
+	}
+	head += "\n"
 	return jobs.Reply{Status: ans.Status, Location: ans.Location, Body: append([]byte(head), ans.Resource...)}
 }
 
 func unpackAnswer(r *jobs.Reply) (*Answer, error) {
 	head, resource, ok := bytes.Cut(r.Body, []byte("\n"))
 	parts := bytes.Split(head, []byte(" "))
-	if !ok || len(parts) != 3 {
+	if !ok || len(parts) != 3 && len(parts) != 4 {
 		return nil, errors.New("fhirapi: a kept answer cannot be read")
 	}
 	ans := &Answer{Status: r.Status, Location: r.Location, wrote: true, typ: string(parts[2])}
 	if len(resource) > 0 {
 		ans.Resource = resource
+	}
+	if len(parts) == 4 {
+		ans.Header = http.Header{"Content-Location": {string(parts[3])}}
 	}
 	var err error
 	if ans.Version, err = strconv.ParseInt(string(parts[0]), 10, 64); err != nil {

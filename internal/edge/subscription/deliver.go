@@ -8,7 +8,6 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +89,7 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 	case s.Terms.Beat == 0:
 		return h.done(ctx, p, s, n, false)
 	}
-	if why := h.refused(ctx, p, s); why != nil {
+	if why := h.closed(ctx, p.ID, s.Terms.Endpoint, notAllowed); why != nil {
 		return false, h.failed(ctx, p, s, why, false, true)
 	}
 	host := s.Terms.host()
@@ -105,29 +104,6 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 		return false, h.failed(ctx, p, s, why, gone, false)
 	}
 	return h.done(ctx, p, s, n, true)
-}
-
-// refused says why nothing may be sent to the receiver's host, nil when it may.
-func (h *Hub) refused(ctx context.Context, p auth.Practice, s *sub) *fhir.Issue {
-	u, err := url.Parse(s.Terms.Endpoint)
-	if err != nil || u.Scheme != "https" && !h.o.Private {
-		return notReachable()
-	}
-	var host *Host
-	if err := h.o.DB.View(ctx, self(p.ID), func(tx *db.Tx) (err error) {
-		host, err = loadHost(ctx, tx, s.Terms.host())
-		return err
-	}); err != nil || host == nil {
-		return notAllowed(s.Terms.host())
-	}
-	d, err := host.destination()
-	if err == nil {
-		err = h.o.Egress.Allow(d)
-	}
-	if err != nil {
-		return notReachable()
-	}
-	return nil
 }
 
 // send makes the request. why is nil when the receiver has taken it; gone says that it never will.

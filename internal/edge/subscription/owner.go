@@ -167,7 +167,10 @@ func (h *Hub) become(ctx context.Context, tx *db.Tx, s *sub, to status) error {
 		if err != nil {
 			return err
 		}
-		if r, err = h.o.Store.Update(ctx, tx, p, r.Version); err != nil {
+		var i *fhir.Issue
+		if r, err = h.o.Store.Update(ctx, tx, p, r.Version); errors.As(err, &i) && i.Code == "conflict" {
+			return errLost
+		} else if err != nil {
 			return err
 		}
 		switch {

@@ -24,8 +24,12 @@ func notAllowed(host string) *fhir.Issue {
 	return fhir.Problem("forbidden", fmt.Sprintf("The practice has not allowed %s to be told.", host), "An administrator allows the host under Subscriptions, with the agreement that covers it.")
 }
 
+func notFetched(host string) *fhir.Issue {
+	return fhir.Problem("forbidden", fmt.Sprintf("The practice has not allowed files to be fetched from %s.", host), "An administrator allows the host under Subscriptions, with the agreement that covers it.")
+}
+
 func notReachable() *fhir.Issue {
-	return fhir.Problem("security", "The receiver's address is not one that may be reached.", "It must be a host on the internet, over https on a port that was allowed.")
+	return fhir.Problem("security", "The address is not one that may be reached.", "It must be a host on the internet, over https on a port that was allowed.")
 }
 
 func notHeard() *fhir.Issue {

@@ -341,13 +341,8 @@ func (t *terms) tells(typ string, on what, before, now *fhirjson.Node) bool {
 
 // host is where notifications go, "" for nowhere: its name and, unless it is the usual one, its port.
 func (t *terms) host() string {
-	u, err := url.Parse(t.Endpoint)
-	if err != nil || t.Channel != restHook {
+	if t.Channel != restHook {
 		return ""
 	}
-	host := strings.ToLower(u.Hostname())
-	if p := u.Port(); p != "" && p != "443" {
-		host += ":" + p
-	}
-	return host
+	return hostOf(t.Endpoint)
 }
