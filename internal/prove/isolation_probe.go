@@ -430,7 +430,7 @@ var placeholder = regexp.MustCompile(`\{[a-z]+(\.\.\.)?\}`)
 // screens opens every screen with every patient's id, and sends every form.
 func (j *judge) screens(ctx context.Context) {
 	ids := map[string][]string{"{patient}": {"patient-1", "patient-2", "patient-2-b"}, "{id}": {"patient-2", "appointment-1-apart", "1"}, "{appointment}": {"appointment-1", "appointment-1-apart", "appointment-1-b"},
-		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{hold}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x"}, "{file}": {"x"}, "{subscription}": {"subscription-1", "x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
+		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{hold}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x"}, "{file}": {"x"}, "{subscription}": {"subscription-1", "x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient", "Observation"}, "{record}": {"observation-2", "observation-1-apart"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
 		"{note}": {"documentreference-1-apart", "composition-2"}, "{task}": {"task-2", "task-1-apart"}, "{observation}": {"observation-2", "observation-1-apart"}}
 	all := slices.Clone(j.p.Screens)
 	for _, pattern := range j.p.Routes {

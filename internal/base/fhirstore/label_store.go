@@ -258,6 +258,48 @@ var (
 	selectByRids = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.rid {in $2} ORDER BY r.rid`)
 )
 
+// Origin says where the labels of a resource come from. What is in none of the three was put there by a person, or by
+// the program that sent it.
+type Origin struct {
+	Codes   int64  // what its codes and their words call for
+	Visit   int64  // what the Encounter it was recorded in bears
+	Made    int64  // what it was made from bears
+	Patient string // id of the patient it is about, "" for none
+}
+
+// Origins reads why a resource of this scope bears its labels: only labels that it bears are named.
+func (s *Store) Origins(ctx context.Context, tx *db.Tx, r *Resource) (o Origin, err error) {
+	tree := r.Node().Clone()
+	p, err := s.prepare(&tree)
+	if err != nil {
+		return o, err
+	}
+	x := p.index(tx.Keys())
+	w := writer{s: s, tx: tx, a: s.kernel(tx)}
+	o.Patient, o.Codes = x.patientID, p.sensed&r.Labels
+	ids := w.sources(p)
+	if len(ids) == 0 {
+		return o, nil
+	}
+	rows, err := tx.Query(ctx, selectLabels, int64(tx.Practice()), ids)
+	if err != nil {
+		return o, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var idh, labels int64
+		if err := rows.Scan(&idh, &labels); err != nil {
+			return o, err
+		}
+		if labels &= r.Labels &^ auth.LabelDeclassified; idh == x.encounter {
+			o.Visit |= labels
+		} else {
+			o.Made |= labels
+		}
+	}
+	return o, rows.Err()
+}
+
 // Unlabel takes labels away from a resource, which needs auth.LabelRemove and a reason in plain words without patient
 // information. It is on record. Codes that called for the labels do not bring them back.
 func (s *Store) Unlabel(ctx context.Context, tx *db.Tx, typ, id string, ifVersion, labels int64, reason string) (*Resource, error) {

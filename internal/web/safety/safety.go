@@ -50,6 +50,10 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory, people *p
 	r.Act("/{practice}/patients/{patient}/privacy/unrestrict", auth.LabelRemove, o.unrestrict)
 	r.Act("/{practice}/patients/{patient}/privacy/consents", auth.ConsentWrite, o.recordConsent)
 	r.Act("/{practice}/patients/{patient}/privacy/consents/{consent}/end", auth.ConsentWrite, o.endConsent)
+	const record = "/{practice}/patients/{patient}/records/{type}/{record}/privacy"
+	r.Page(record, auth.ChartRead, o.recordPage)
+	r.Act(record+"/mark", auth.LabelWrite, o.markRecord)
+	r.Act(record+"/unmark", auth.LabelRemove, o.unmarkRecord)
 	r.Page("/{practice}/patients/{patient}/restricted", auth.BreakGlass, o.glassPage)
 	r.Act("/{practice}/patients/{patient}/restricted", auth.BreakGlass, o.openGlass)
 	r.Act("/{practice}/patients/{patient}/restricted/close", auth.AccountSecurity, o.closeGlass)
