@@ -79,6 +79,11 @@ func OpenCheckpoint(text, vkey string) (Signed, error) {
 	if err != nil {
 		return Signed{}, fmt.Errorf("the checkpoint is not signed by this key: %w", err)
 	}
+	for _, sig := range n.Sigs { // the unused bits of its last character are signed by nobody
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return Signed{}, fmt.Errorf("the checkpoint's signature was changed: %w", err)
+		}
+	}
 	s, ok := parseCheckpoint(n.Text, v.Name())
 	if !ok {
 		return Signed{}, fmt.Errorf("the checkpoint cannot be read")
