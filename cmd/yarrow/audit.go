@@ -53,11 +53,8 @@ type auditCheckpoint struct{ ofPractice }
 
 func (c *auditCheckpoint) Run(ctx context.Context, out *output) error {
 	return c.with(ctx, out, func(g *ground, s auth.System) error {
-		for more := true; more; {
-			var err error
-			if _, more, err = g.audit.Sequence(ctx, s); err != nil {
-				return err
-			}
+		if err := g.audit.Settle(ctx, s); err != nil {
+			return err
 		}
 		signed, ok, err := g.audit.Checkpoint(ctx, s, true)
 		if err == nil && !ok {

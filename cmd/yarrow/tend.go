@@ -103,14 +103,8 @@ func (h *house) index(ctx context.Context) error {
 
 // seal gives what was recorded in a practice its place in the log.
 func (h *house) seal(ctx context.Context, p db.PracticeID) {
-	for more := true; more && ctx.Err() == nil; {
-		var err error
-		if _, more, err = h.audit.Sequence(ctx, auth.SystemScope(p, "audit sequence")); err != nil {
-			if ctx.Err() == nil {
-				h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
-			}
-			return
-		}
+	if err := h.audit.Settle(ctx, auth.SystemScope(p, "audit sequence")); err != nil && ctx.Err() == nil {
+		h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
 	}
 }
 
