@@ -148,6 +148,9 @@ func (j *judge) compare(ctx context.Context, p probe) {
 	for i, k := range []key{j.in, j.twin} {
 		q := p
 		q.path = "/" + k.practice.Slug + "/fhir" + p.path
+		if rest, ok := strings.CutPrefix(p.path, "/../"); ok { // beside the interface
+			q.path = "/" + k.practice.Slug + "/" + rest
+		}
 		s := send(ctx, j.p.Handler, q, k.header)
 		sent, _ := url.QueryUnescape(q.path)
 		j.clean(q, s, sent+q.body+q.header[1])
@@ -207,7 +210,22 @@ func (j *judge) fhir(ctx context.Context) {
 	j.operations(ctx)
 	j.graphs(ctx)
 	j.bundles(ctx)
+	j.imports(ctx)
 	_ = j.crowd.Wait()
+}
+
+// imports bring in what has the ids of what is hidden, and name files at addresses that would tell of it: that an import begins, or is
+// refused, is the same whether they are taken or not.
+func (j *judge) imports(ctx context.Context) {
+	for _, x := range plants() {
+		if x.typ != unguardedType && x.typ != "Patient" || j.in.sees(x) {
+			continue
+		}
+		j.both(ctx, probe{method: "POST", path: "/$import", kind: "application/fhir+ndjson", body: `{"resourceType":"` + x.typ + `","id":"` + x.id(home) + `"}`})
+		j.both(ctx, probe{method: "POST", path: "/$import", header: [2]string{"Prefer", "respond-async"}, body: `{"resourceType":"Parameters","parameter":[{"name":"inputFormat","valueCode":"ndjson"},` +
+			`{"name":"input","part":[{"name":"type","valueCode":"` + x.typ + `"},{"name":"url","valueUri":"https://` + x.canary(home) + `.example.org/x"}]}]}`})
+		j.both(ctx, probe{method: "POST", path: "/../bulk/import", kind: "application/fhir+ndjson", body: `{"resourceType":"` + x.typ + `","id":"` + x.id(home) + `"}`})
+	}
 }
 
 // one asks for one resource.
@@ -430,7 +448,7 @@ var placeholder = regexp.MustCompile(`\{[a-z]+(\.\.\.)?\}`)
 // screens opens every screen with every patient's id, and sends every form.
 func (j *judge) screens(ctx context.Context) {
 	ids := map[string][]string{"{patient}": {"patient-1", "patient-2", "patient-2-b"}, "{id}": {"patient-2", "appointment-1-apart", "1"}, "{appointment}": {"appointment-1", "appointment-1-apart", "appointment-1-b"},
-		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{hold}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x"}, "{file}": {"x"}, "{subscription}": {"subscription-1", "x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient", "Observation"}, "{record}": {"observation-2", "observation-1-apart"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
+		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{hold}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x", "import"}, "{file}": {"x"}, "{subscription}": {"subscription-1", "x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient", "Observation"}, "{record}": {"observation-2", "observation-1-apart"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
 		"{note}": {"documentreference-1-apart", "composition-2"}, "{task}": {"task-2", "task-1-apart"}, "{observation}": {"observation-2", "observation-1-apart"}}
 	all := slices.Clone(j.p.Screens)
 	for _, pattern := range j.p.Routes {
