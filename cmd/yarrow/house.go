@@ -99,6 +99,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(validation.Operation(g.guide))
 	h.api.Register(vocabulary.Operations(g.terms)...)
 	h.api.Register(operations.Operations()...)
+	h.api.Register(operations.WhoSaw(g.auth, g.audit, h.router.Speak))
 	h.api.Register(graphql.Operation())
 	h.queue.Plan(jobs.Plan{Kind: keeping.SweepMarks, Every: 24 * time.Hour, At: 9 * time.Hour})
 	h.queue.Handle(keeping.SweepMarks, func(ctx context.Context, j *jobs.Job) error { return h.keeper.Sweep(ctx, j.Practice) })

@@ -29,21 +29,35 @@ func (o *Office) chart(q *ui.Request) (chart, error) {
 
 // whoSaw tells in plain words who looked at one patient's chart.
 func (o *Office) whoSaw(w *ui.Reply, q *ui.Request) error {
-	c, err := o.chart(q)
-	if err != nil {
-		return err
-	}
-	found, err := o.log.Find(q.Context(), q.Staff, audit.Filter{Patient: "Patient/" + c.id, Limit: 2000})
-	if err != nil {
-		return err
-	}
-	n, err := o.names(q.Context(), q, nil)
+	c, feed, err := o.feed(q)
 	if err != nil {
 		return err
 	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Patient: "Patient/" + c.id, Categories: []string{"audit"}})
-	feed := Feed(q.T, found, func(e audit.Entry) string { return n.who(e.Actor) })
 	return w.HTML(http.StatusOK, whoSawView(q, shell(q, q.T("cmd.access"), "audit"), c, feed))
+}
+
+// printWhoSaw is the same to be handed to the patient.
+func (o *Office) printWhoSaw(w *ui.Reply, q *ui.Request) error {
+	c, feed, err := o.feed(q)
+	if err != nil {
+		return err
+	}
+	w.See(audit.Event{Action: audit.ActionPrint, Type: "AuditEvent", Patient: "Patient/" + c.id, Categories: []string{"audit"}, Purpose: "PATRQT"})
+	return w.HTML(http.StatusOK, whoSawSheet(q, shell(q, q.T("cmd.access"), "audit"), c, feed))
+}
+
+func (o *Office) feed(q *ui.Request) (chart, []audit.Seen, error) {
+	c, err := o.chart(q)
+	if err != nil {
+		return c, nil, err
+	}
+	found, err := o.log.Find(q.Context(), q.Staff, audit.Filter{Patient: "Patient/" + c.id, Limit: 2000})
+	if err != nil {
+		return c, nil, err
+	}
+	n, err := o.names(q.Context(), q, nil)
+	return c, audit.Feed(q.T, found, func(e audit.Entry) string { return n.who(e.Actor) }), err
 }
 
 // lookBack is how far an accounting of disclosures reaches: six years (45 CFR 164.528(a)(1)).

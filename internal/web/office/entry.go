@@ -66,16 +66,13 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 		version = strconv.FormatInt(w.Version, 10)
 	}
 	out := [][2]string{
-		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", oneOf(q.T, "audit.kind.", w.Kind, actorKinds)}, {"role", roleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
+		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", oneOf(q.T, "audit.kind.", w.Kind, actorKinds)}, {"role", audit.RoleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
 		{"action", actionWords(q.T, w.Action)}, {"patient", n.patient(w.Patient)}, {"resource", resource}, {"version", version},
-		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", oneOf(q.T, "audit.purpose.", w.Purpose, purposes)}, {"detail", w.Detail}, {"labels", labels},
+		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", audit.PurposeWords(q.T, w.Purpose)}, {"detail", w.Detail}, {"labels", labels},
 		{"program", w.Program}, {"address", w.Address}, {"session", w.Session}, {"request", w.Request},
 	}
 	for _, c := range w.Categories {
-		if known[c] {
-			c = q.T("said.kind." + strings.ReplaceAll(c, " ", "-"))
-		}
-		out = append(out, [2]string{"category", c})
+		out = append(out, [2]string{"category", audit.KindWords(q.T, c)})
 	}
 	for _, l := range w.Links {
 		out = append(out, [2]string{"link", n.patient(l)})
@@ -89,14 +86,11 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 	return kept
 }
 
-// What the catalogue has words for: who acts, and purposes of use (v3 PurposeOfUse).
-var (
-	actorKinds = []string{"staff", "patient", "app", "system", "operator"}
-	purposes   = []string{"TREAT", "HPAYMT", "HOPERAT", "PATRQT", "PUBHLTH", "BTG", "ETREAT"}
-)
+// actorKinds are who acts, as far as the catalogue has words for it.
+var actorKinds = []string{"staff", "patient", "app", "system", "operator"}
 
 // oneOf gives the catalogue's word for a code it knows, and any other code as it is.
-func oneOf(t Say, prefix, code string, has []string) string {
+func oneOf(t audit.Say, prefix, code string, has []string) string {
 	if slices.Contains(has, code) {
 		return t(prefix + code)
 	}
@@ -107,7 +101,7 @@ func oneOf(t Say, prefix, code string, has []string) string {
 var labelNames = []string{"restricted", "very-restricted", "part2", "substance-use", "mental-health", "psychotherapy", "sud-counseling", "hiv",
 	"sexual-health", "violence", "genetic", "adolescent", "vip", "patient-hidden", "declassified"}
 
-func labelWords(t Say, mask int64) string {
+func labelWords(t audit.Say, mask int64) string {
 	var out []string
 	for i, name := range labelNames {
 		if mask>>i&1 != 0 {

@@ -120,7 +120,7 @@ func (a asked) aria(column string) string {
 }
 
 // order sorts entries that come newest first.
-func (a asked) order(t Say, n names, list []audit.Entry) {
+func (a asked) order(t audit.Say, n names, list []audit.Entry) {
 	key := func(e *audit.Entry) string {
 		switch a.sort {
 		case "who":
@@ -152,7 +152,7 @@ func (a asked) order(t Say, n names, list []audit.Entry) {
 	})
 }
 
-func actionWords(t Say, action string) string {
+func actionWords(t audit.Say, action string) string {
 	if slices.Contains(actions, action) {
 		return t("audit.action." + action)
 	}

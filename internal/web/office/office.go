@@ -36,6 +36,7 @@ func New(r *ui.Router, a *auth.Auth, log *audit.Log, patients *patient.Directory
 	r.Page("/{practice}/audit/export/{form}", auth.AuditRead, o.export)
 	r.Page("/{practice}/audit/checkpoint", auth.AuditRead, o.checkpoint)
 	r.Page("/{practice}/patients/{patient}/access", auth.AuditRead, o.whoSaw)
+	r.Page("/{practice}/patients/{patient}/access/print", auth.AuditRead, o.printWhoSaw)
 	r.Page("/{practice}/patients/{patient}/disclosures", auth.AuditRead, o.disclosures)
 	r.Page("/{practice}/audit/review", auth.AuditRead, o.reviewPage)
 	r.Act("/{practice}/audit/review/{finding}", auth.AuditRead, o.closeFinding)

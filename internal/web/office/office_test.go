@@ -129,6 +129,8 @@ func TestTheAuditIsShown(t *testing.T) {
 			{"a clinician may not", "quill", "/audit", 403, nil, []string{"Broke the glass"}},
 			{"nor see who saw", "vance", "/patients/ann/access", 403, nil, []string{"Quill"}},
 			{"who saw", "okafor", "/patients/ann/access", 200, []string{"Who saw the chart of ASH-OKORO, Ann", "Amara Quill, MD looked at results.", "Amara Quill, MD looked at notes.", "tried and was refused"}, []string{"BIRCH"}},
+			{"who saw, on paper", "okafor", "/patients/ann/access/print", 200, []string{"Who saw the chart of ASH-OKORO, Ann", "Amara Quill, MD looked at results.", "Treatment", "Printed by Ada Okafor"}, []string{"BIRCH", "/audit/entries/", "10.0.0.7"}},
+			{"nor print it", "vance", "/patients/ann/access/print", 403, nil, []string{"Quill"}},
 			{"no such chart", "okafor", "/patients/zoe/access", 404, []string{"no such chart"}, nil},
 			{"disclosures", "okafor", "/patients/ann/disclosures", 200, []string{"County health department", "immunizations", "PUBHLTH", "Ada Okafor"}, []string{"results"}},
 			{"no disclosures", "okafor", "/patients/ben/disclosures", 200, []string{"No disclosure on record"}, nil},
@@ -258,7 +260,7 @@ func TestFeedJoinsSittings(t *testing.T) {
 	entry := func(minute int, who, action string) audit.Entry {
 		return audit.Entry{ID: int64(minute), At: at.Add(time.Duration(minute) * time.Minute), Actor: db.Actor{Display: who}, Event: audit.Event{Action: action, Categories: []string{"results"}}}
 	}
-	feed := office.Feed(say, []audit.Entry{entry(60, "a", "read"), entry(52, "b", "read"), entry(50, "a", "print"), entry(49, "a", "read"), entry(9, "a", "read")}, func(e audit.Entry) string { return e.Actor.Display })
+	feed := audit.Feed(say, []audit.Entry{entry(60, "a", "read"), entry(52, "b", "read"), entry(50, "a", "print"), entry(49, "a", "read"), entry(9, "a", "read")}, func(e audit.Entry) string { return e.Actor.Display })
 	if len(feed) != 3 || feed[0].Times != 3 || len(feed[0].Words) != 2 || feed[1].Who != "b" || feed[2].Times != 1 || !feed[0].From.Equal(at.Add(49*time.Minute)) {
 		t.Errorf("%+v", feed)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"yarrow.health/internal/base/audit"
 )
 
 //go:embed locale/*.txt
@@ -98,6 +100,12 @@ func (w *Words) Say(language, key string, args ...any) string {
 		}
 		text = after
 	}
+}
+
+// Speak gives the words of the language that an Accept-Language asks for, to what speaks to people elsewhere than on screens.
+func (r *Router) Speak(accept string) (language string, say audit.Say) {
+	language = r.words.pick("", accept)
+	return language, func(key string, args ...any) string { return r.words.Say(language, key, args...) }
 }
 
 // T gives the text of a key in the person's language.

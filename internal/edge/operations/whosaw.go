@@ -1,0 +1,217 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/edge/fhirapi"
+	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/standards/fhirjson"
+)
+
+// Bounds of $who-saw.
+const (
+	entriesRead  = 20_000 // of a patient's audit in one call
+	sittingsMost = 200    // of a page
+)
+
+// WhoSaw returns $who-saw: who looked at a chart, in plain words, for the patient. speak chooses the language that an
+// Accept-Language asks for.
+func WhoSaw(a *auth.Auth, log *audit.Log, speak func(accept string) (language string, say audit.Say)) fhirapi.Operation {
+	w := whoSaw{a, log, speak}
+	return fhirapi.Operation{Name: "$who-saw", Levels: fhirapi.Instance, Types: []string{"Patient"}, Run: w.run, URL: "https://yarrow.health/fhir/OperationDefinition/who-saw",
+		Params: []fhirapi.Param{
+			{Name: "start", Type: "date", Max: 1, Doc: "Looks on or after this date."},
+			{Name: "end", Type: "date", Max: 1, Doc: "Looks on or before this date."},
+			{Name: "_count", Type: "integer", Max: 1, Doc: "Sittings per page, 50 unless it says otherwise, up to 200."},
+			{Name: "_page", Type: "string", Max: 1, Doc: "The place of a page, from the link next."},
+			{Name: "total", Type: "integer", Min: 1, Max: 1, Out: true, Doc: "How many sittings there are."},
+			{Name: "next", Type: "url", Max: 1, Out: true, Doc: "The next page."},
+			{Name: "sitting", Max: -1, Out: true, Doc: "What one person did in one go: from, to, who, role, purpose, emergency, times, and words, in the language that is asked for."},
+		},
+		Doc: "Who looked at, changed or sent a patient's record, newest first, in plain words. For the patient, programs the patient lets in, and people who may read the audit."}
+}
+
+type whoSaw struct {
+	auth  *auth.Auth
+	log   *audit.Log
+	speak func(accept string) (string, audit.Say)
+}
+
+func (w whoSaw) run(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) {
+	self := "Patient/" + c.ID
+	access := auth.AccessOf(c.Scope)
+	if err := mayAsk(c.Scope, access); err != nil {
+		return nil, err
+	}
+	values := c.Texts()
+	var place string
+	if err := c.View(ctx, func(tx *db.Tx) (err error) {
+		// A chart that the asker may not see is not there, as everywhere.
+		if _, err = c.Store().Read(ctx, tx, "Patient", c.ID); err == nil {
+			values, place, err = c.OpenPage(tx)
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	size, err := count(values.Get("_count"))
+	if err != nil {
+		return nil, err
+	}
+	size = min(size, sittingsMost)
+	of, err := spanOf(values.Get("start"), values.Get("end"))
+	if err != nil {
+		return nil, err
+	}
+	entries, newest, skip, err := w.entries(ctx, c.Scope, self, of, place)
+	if err != nil {
+		return nil, err
+	}
+	language, say := w.speak(c.Header("Accept-Language"))
+	names, err := w.names(ctx, c.Practice.ID)
+	if err != nil {
+		return nil, err
+	}
+	veil(entries, hiddenFrom(access, c.ID))
+	feed := audit.Feed(say, entries, func(e audit.Entry) string { return whoDid(say, names, &e) })
+	skip = min(skip, len(feed))
+	page := feed[skip:min(len(feed), skip+size)]
+	ps := []fhirjson.Node{named("total", "valueInteger", fhirjson.NewNumber(strconv.Itoa(len(feed))))}
+	if next := skip + len(page); next < len(feed) {
+		err := c.View(ctx, func(tx *db.Tx) error {
+			link, err := c.SealPage(tx, values, fmt.Sprintf("%d %d", newest, next))
+			ps = append(ps, named("next", "valueUrl", c.Base+"/"+link))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i := range page {
+		ps = append(ps, sittingOf(say, &page[i]))
+	}
+	c.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Patient: self, Categories: []string{"audit"}, Detail: "$who-saw"})
+	out := parameters(ps...)
+	out.Header = http.Header{"Content-Language": {language}}
+	return out, nil
+}
+
+// mayAsk lets in the patient, programs that stand in the patient's own compartment, and people who read the audit.
+func mayAsk(s db.Scope, access auth.Access) error {
+	if who, ok := s.(auth.Staff); ok {
+		if who.Can(auth.AuditRead) {
+			return nil
+		}
+	} else if access.Compartment != "" {
+		return nil // Read finds no other patient
+	}
+	return fhir.Problem("forbidden", "Who saw a chart is told to the patient and to people who read the audit.", "Ask an administrator, or sign in as the patient.")
+}
+
+// hiddenFrom is which labels the asker may not see in this patient's record.
+func hiddenFrom(access auth.Access, patient string) int64 {
+	if rule, ok := access.Charts[patient]; ok {
+		return rule.Forbidden
+	}
+	return access.Forbidden
+}
+
+// veil keeps that somebody looked, but not at what, where it was something that the asker may not know to be there.
+func veil(entries []audit.Entry, hidden int64) {
+	for i := range entries {
+		if e := &entries[i]; e.Labels&hidden != 0 {
+			e.Categories, e.Type = nil, ""
+		}
+	}
+}
+
+// entries reads the patient's audit, newest first. Pages after the first leave out what came since, this asking among it.
+func (w whoSaw) entries(ctx context.Context, s db.Scope, patient string, of span, place string) (out []audit.Entry, newest int64, skip int, err error) {
+	f := audit.Filter{Patient: patient, Limit: audit.MaxFound}
+	if of.from != math.MinInt64 {
+		f.From = time.UnixMicro(of.from)
+	}
+	if of.to != math.MaxInt64 {
+		f.To = time.UnixMicro(of.to)
+	}
+	if place != "" {
+		if _, err := fmt.Sscanf(place, "%d %d", &newest, &skip); err != nil || newest < 1 || skip < 0 {
+			return nil, 0, 0, fhir.Problem("value", "_page is no place of this list.", "Follow the link next of an answer.").At("_page")
+		}
+		f.Before = newest + 1
+	}
+	for {
+		found, err := w.log.Find(ctx, s, f)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		out = append(out, found...)
+		if len(found) < f.Limit {
+			break
+		}
+		if len(out) >= entriesRead {
+			return nil, 0, 0, fhir.Problem("too-costly", "More than 20,000 accesses are on record in this time.", "Narrow it with start and end.")
+		}
+		f.Before = found[len(found)-1].ID
+	}
+	if place == "" && len(out) > 0 {
+		newest = out[0].ID
+	}
+	return out, newest, skip, nil
+}
+
+// names are the people of the practice. Only what they are called is used.
+func (w whoSaw) names(ctx context.Context, p db.PracticeID) (map[int64]string, error) {
+	all, err := w.auth.Users(ctx, auth.SystemScope(p, "who saw a chart"))
+	out := map[int64]string{}
+	for _, u := range all {
+		out[u.ID] = u.Display
+	}
+	return out, err
+}
+
+// whoDid names the doer of an entry: people of the practice and programs by name, everybody else by what they are.
+func whoDid(say audit.Say, names map[int64]string, e *audit.Entry) string {
+	a := e.Actor
+	switch {
+	case a.Kind == "patient" && a.OnBehalf == "":
+		return say("saw.patient")
+	case a.Kind == "patient":
+		return say("saw.proxy")
+	case a.UserID != 0 && names[a.UserID] != "":
+		return names[a.UserID]
+	case a.UserID != 0:
+		return say("saw.former")
+	case a.Kind == "system":
+		return say("saw.system")
+	case a.Kind == "operator":
+		return say("saw.operator")
+	case a.Display != "":
+		return a.Display
+	case a.Client != "":
+		return a.Client
+	}
+	return say("saw.unknown")
+}
+
+func sittingOf(say audit.Say, s *audit.Seen) fhirjson.Node {
+	at := func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+	parts := []fhirjson.Node{named("from", "valueInstant", at(s.From)), named("to", "valueInstant", at(s.To)), named("who", "valueString", s.Who)}
+	if r := audit.RoleWords(say, s.Role); r != "" {
+		parts = append(parts, named("role", "valueString", r))
+	}
+	parts = append(parts, named("purpose", "valueString", s.PurposeWords(say)), named("emergency", "valueBoolean", s.Break),
+		named("times", "valueInteger", fhirjson.NewNumber(strconv.Itoa(s.Times))))
+	for _, w := range s.Words {
+		parts = append(parts, named("words", "valueString", w))
+	}
+	return fhir.Object("name", "sitting", "part", fhirjson.NewArray(parts...))
+}
