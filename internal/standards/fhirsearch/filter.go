@@ -42,14 +42,20 @@ type filterParser struct {
 
 func (p *queryParser) filter(typ, value string, depth int) (Clause, *fhir.Issue) {
 	f := &filterParser{q: p, typ: typ, depth: depth, src: value}
-	tree, issue := f.expression()
-	if issue == nil && f.word() != "" {
-		issue = f.wrong("something is left over")
-	}
+	tree, issue := f.whole()
 	if issue != nil {
 		return Clause{}, issue
 	}
 	return Clause{Param: "_filter", Type: "special", Filter: tree}, nil
+}
+
+// whole reads all of the text.
+func (f *filterParser) whole() (*Filter, *fhir.Issue) {
+	tree, issue := f.expression()
+	if issue == nil && f.word() != "" {
+		issue = f.wrong("something is left over")
+	}
+	return tree, issue
 }
 
 func (f *filterParser) wrong(what string) *fhir.Issue {
@@ -145,11 +151,9 @@ func (f *filterParser) condition() (*Filter, *fhir.Issue) {
 	if f.count++; f.count > maxFilter {
 		return nil, fhir.Problem("too-costly", "The _filter has too many conditions.", fmt.Sprintf("Send at most %d.", maxFilter))
 	}
-	start := f.at
-	path := f.take()
-	if strings.ContainsAny(path, `[]"`) {
-		f.at = start
-		return nil, fhir.Problem("not-supported", "Conditions in brackets are not supported in _filter.", "Use a composite search parameter.")
+	path, issue := f.path()
+	if issue != nil {
+		return nil, issue
 	}
 	op := f.take()
 	value, issue := f.value()
@@ -161,15 +165,119 @@ func (f *filterParser) condition() (*Filter, *fhir.Issue) {
 		return nil, fhir.Problem("value", fmt.Sprintf("%q is not an operator of _filter.", op[:min(len(op), 20)]),
 			"Use eq, ne, co, sw, ew, gt, lt, ge, le, sa, eb, ap, po, pr, ss, sb, in or re.")
 	}
-	c, issue := f.q.filterClause(f.typ, path, op, modifier, prefix, value, f.depth)
+	return f.along(f.typ, path, f.depth, func(typ, code string) (*Filter, *fhir.Issue) {
+		c, issue := f.q.filterClause(typ, code, op, modifier, prefix, value)
+		if issue != nil {
+			return nil, issue
+		}
+		leaf := &Filter{Clause: &c}
+		if not {
+			return &Filter{Op: "not", Args: []*Filter{leaf}}, nil
+		}
+		return leaf, nil
+	})
+}
+
+// filterLink is one part of a path: a parameter and what stands in brackets behind it.
+type filterLink struct {
+	param, where string
+	narrowed     bool
+}
+
+// path reads a path: parameters with dots between them, each but the last perhaps with a filter in brackets, for what it refers to.
+func (f *filterParser) path() (path []filterLink, issue *fhir.Issue) {
+	f.space()
+	for {
+		end := f.at
+		for end < len(f.src) && !strings.ContainsRune(" \t\r\n()[].\"", rune(f.src[end])) {
+			end++
+		}
+		l := filterLink{param: f.src[f.at:end]}
+		f.at = end
+		if l.param == "" {
+			return nil, f.wrong("a parameter is missing")
+		}
+		if f.at < len(f.src) && f.src[f.at] == '[' {
+			if end = closing(f.src, f.at); end < 0 {
+				return nil, f.wrong("a bracket is not closed")
+			}
+			l.where, l.narrowed = f.src[f.at+1:end], true
+			if f.at = end + 1; f.at == len(f.src) || f.src[f.at] != '.' {
+				return nil, f.wrong("after a bracket stands a point and a parameter of what is referred to")
+			}
+		}
+		path = append(path, l)
+		if f.at == len(f.src) || f.src[f.at] != '.' {
+			if f.at < len(f.src) && strings.ContainsRune("]\"", rune(f.src[f.at])) {
+				return nil, f.wrong("this character does not belong there")
+			}
+			return path, nil
+		}
+		f.at++
+	}
+}
+
+// closing finds the bracket that closes the one at a place, passing over quoted text; -1 when there is none.
+func closing(s string, at int) int {
+	depth, quoted := 0, false
+	for ; at < len(s); at++ {
+		switch c := s[at]; {
+		case quoted && c == '\\':
+			at++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[':
+			depth++
+		case c == ']':
+			if depth--; depth == 0 {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+// along makes the condition at the end of a path. Each link before is a chain, and one resource at its other end answers both what
+// stands in brackets and the rest of the path.
+func (f *filterParser) along(typ string, path []filterLink, depth int, last func(typ, code string) (*Filter, *fhir.Issue)) (*Filter, *fhir.Issue) {
+	if depth > maxDepth {
+		return nil, fhir.Problem("too-costly", "The chain of references is too long.", fmt.Sprintf("Use at most %d links.", maxDepth))
+	}
+	head := path[0]
+	if len(path) == 1 {
+		return last(typ, head.param)
+	}
+	c, param, issue := filterParam(typ, head.param)
 	if issue != nil {
 		return nil, issue
 	}
-	leaf := &Filter{Clause: &c}
-	if not {
-		return &Filter{Op: "not", Args: []*Filter{leaf}}, nil
+	if head.narrowed && param.Type != "reference" {
+		return nil, fhir.Problem("not-supported", "In _filter, brackets follow a parameter that refers to another resource.", "Use a composite search parameter.")
 	}
-	return leaf, nil
+	var rest []string
+	for _, l := range path[1:] {
+		rest = append(rest, l.param)
+	}
+	c, issue = f.q.links(c, param, strings.Join(rest, "."), func(target string) (Clause, *fhir.Issue) {
+		tree, issue := f.along(target, path[1:], depth+1, last)
+		if issue == nil && head.narrowed {
+			var where *Filter
+			inner := &filterParser{q: f.q, typ: target, depth: depth + 1, src: head.where, nested: f.nested, count: f.count}
+			if where, issue = inner.whole(); issue == nil {
+				tree = &Filter{Op: "and", Args: []*Filter{where, tree}}
+			}
+			f.count = inner.count
+		}
+		switch {
+		case issue != nil:
+			return Clause{}, issue
+		case tree.Clause != nil:
+			return *tree.Clause, nil
+		}
+		return Clause{Param: "_filter", Type: "special", Filter: tree}, nil
+	})
+	return &Filter{Clause: &c}, issue
 }
 
 // value reads a quoted text or everything up to the next space or parenthesis.
@@ -227,29 +335,30 @@ func filterOperator(op string) (modifier, prefix string, not, known bool) {
 	return "", "", false, false
 }
 
-// filterClause makes the clause of one condition. A path with dots is a chain.
-func (p *queryParser) filterClause(typ, path, op, modifier, prefix, value string, depth int) (Clause, *fhir.Issue) {
-	if depth > maxDepth {
-		return Clause{}, fhir.Problem("too-costly", "The chain of references is too long.", fmt.Sprintf("Use at most %d links.", maxDepth))
-	}
-	head, rest, chained := strings.Cut(path, ".")
-	code, only, _ := strings.Cut(head, ":")
+// filterParam finds a parameter in a path, written as code or code:Type.
+func filterParam(typ, name string) (Clause, *Param, *fhir.Issue) {
+	code, only, _ := strings.Cut(name, ":")
 	param := Lookup(typ, code)
 	if param == nil || param.plan == nil {
-		return Clause{}, unknownParam(typ, code)
+		return Clause{}, nil, unknownParam(typ, code)
 	}
 	c := Clause{Param: param.Canonical, Type: param.Type, OnlyType: param.OnlyType}
 	if only != "" {
 		if param.Type != "reference" || !fhir.IsResourceType(only) || c.OnlyType != "" && c.OnlyType != only {
-			return Clause{}, fhir.Problem("value", fmt.Sprintf("%q cannot follow %s in _filter.", ":"+only[:min(len(only), 64)], code), "Only the type of a reference can.")
+			return Clause{}, nil, fhir.Problem("value", fmt.Sprintf("%q cannot follow %s in _filter.", ":"+only[:min(len(only), 64)], code), "Only the type of a reference can.")
 		}
 		c.OnlyType = only
 	}
-	if chained {
-		return p.links(c, param, rest, func(target string) (Clause, *fhir.Issue) {
-			return p.filterClause(target, rest, op, modifier, prefix, value, depth+1)
-		})
+	return c, param, nil
+}
+
+// filterClause makes the clause of one condition.
+func (p *queryParser) filterClause(typ, name, op, modifier, prefix, value string) (Clause, *fhir.Issue) {
+	c, param, issue := filterParam(typ, name)
+	if issue != nil {
+		return Clause{}, issue
 	}
+	code, _, _ := strings.Cut(name, ":")
 	unfit := fhir.Problem("not-supported", fmt.Sprintf("%s does not work on %s, a %s parameter.", op, code, param.Type), "Use an operator that fits its type, such as eq.")
 	ordered := param.Type == "date" || param.Type == "number" || param.Type == "quantity"
 	switch op {
