@@ -79,6 +79,7 @@ func (s *Server) live(ctx context.Context, p auth.Practice, text string) (liveTo
 		return liveToken{}, unauthorized()
 	}
 	scopes, _ := ParseScopes(t.Scopes)
+	scopes = Limit(scopes, t.client.Asks()) // what was taken out of the registration since is closed to older tokens too
 	t.app = auth.AppGrant{Practice: p.ID, ClientID: t.client.ID, ClientName: t.client.Name, TokenID: hex.EncodeToString(key.hash[:8]), User: t.grant.user,
 		Patient: t.grant.Granter, Access: accessOf(scopes, t.grant.Patient, t.grant.FHIRUser)}
 	if s.forgets == forgets {

@@ -357,9 +357,13 @@ func (s *Server) Trust(ctx context.Context, by db.Scope, id string, trusted bool
 	return s.edit(ctx, by, id, "trust in a program changed", func(c *Client) error { c.Trusted = trusted; return nil })
 }
 
-// Change replaces what a client is: name, addresses, scopes, keys. It has to be approved again.
+// Change replaces what a client is: name, addresses, scopes, keys. It has to be approved again: until then its connections open
+// nothing, and afterwards only what the new scopes still hold. A Version other than 0 must be the one that stands.
 func (s *Server) Change(ctx context.Context, by db.Scope, id string, to Client) error {
 	return s.edit(ctx, by, id, "program changed", func(c *Client) error {
+		if to.Version != 0 && to.Version != c.Version {
+			return fhir.Problem("conflict", "The registration was changed meanwhile.", "Look at it again before you change it.")
+		}
 		to.Kind = c.Kind
 		if issues := to.check(); len(issues) > 0 {
 			return issues

@@ -425,7 +425,10 @@ func TestRevocation(t *testing.T) {
 		}
 		check("the program is changed", connect(), func() error {
 			to := *c
-			to.Scopes = "launch/patient patient/*.rs offline_access"
+			if err := w.s.Change(t.Context(), w.zoe, c.ID, to); err == nil {
+				t.Error("a registration was changed that stands at another version")
+			}
+			to.Version, to.Scopes = 0, "launch/patient patient/*.rs offline_access"
 			return w.s.Change(t.Context(), w.zoe, c.ID, to)
 		})
 		c, _ = w.s.Client(t.Context(), w.alder.ID, w.public.ID)
@@ -552,6 +555,47 @@ func TestAnswers(t *testing.T) {
 		}
 		if _, err := w.s.Grant(t.Context(), w.alder, w.ann, b.ID, b.Browser, all); err == nil {
 			t.Error("a suspended program was connected")
+		}
+	})
+}
+
+// What is taken out of a registration is closed to the connections that it has, and comes back with it.
+func TestNarrowedRegistration(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		token := w.connect("launch/patient patient/Observation.rs patient/Patient.rs", "pat-1").str("access_token")
+		reaches := func(when string, want bool) {
+			t.Helper()
+			app, err := w.s.Authenticate(t.Context(), w.alder, token)
+			if err != nil {
+				t.Fatal(when, err)
+			}
+			a := auth.AccessOf(app)
+			if !a.Allows("Patient", auth.CanRead) || a.Allows("Observation", auth.CanRead) != want {
+				t.Errorf("%s: %+v", when, a.Types)
+			}
+		}
+		reaches("as granted", true)
+		for _, step := range []struct {
+			scopes string
+			want   bool
+		}{{"launch/patient patient/Patient.rs offline_access", false}, {"launch/patient patient/*.rs offline_access", true}} {
+			c, err := w.s.Client(t.Context(), w.alder.ID, w.public.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := *c
+			to.Scopes = step.scopes
+			if err := w.s.Change(t.Context(), w.zoe, c.ID, to); err != nil {
+				t.Fatal(err)
+			}
+			if w.opens(w.alder, token) {
+				t.Error("it opens something before it is approved again")
+			}
+			if err := w.s.Approve(t.Context(), w.zoe, c.ID, c.Version+1); err != nil {
+				t.Fatal(err)
+			}
+			reaches(step.scopes, step.want)
 		}
 	})
 }

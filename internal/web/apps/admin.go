@@ -66,6 +66,8 @@ type form struct {
 	In     oauth.Client
 	JWKS   string
 	Errors []ui.FieldError
+	Edit   string // the program whose registration is changed; "" registers a new one
+	Grants int    // connections that Edit has
 }
 
 func (f form) err(field string) string {
@@ -82,15 +84,23 @@ func (s *Screens) newProgram(w *ui.Reply, q *ui.Request) error {
 }
 
 func (s *Screens) showForm(w *ui.Reply, q *ui.Request, status int, f form) error {
-	shell, err := s.shell(q, q.T("apps.register"))
+	shell, err := s.shell(q, f.title(q))
 	if err != nil {
 		return err
 	}
 	return w.HTML(status, formView(q, shell, f))
 }
 
-func (s *Screens) register(w *ui.Reply, q *ui.Request) error {
-	f := form{In: oauth.Client{Kind: oauth.Kind(q.Form("kind")), Name: q.Form("name"), Publisher: q.Form("publisher"), Redirects: strings.Fields(q.Form("redirects")),
+func (f form) title(q *ui.Request) string {
+	if f.Edit == "" {
+		return q.T("apps.register")
+	}
+	return q.T("apps.edit")
+}
+
+// sent reads the form of a program of a kind.
+func sent(q *ui.Request, kind oauth.Kind) form {
+	f := form{In: oauth.Client{Kind: kind, Name: q.Form("name"), Publisher: q.Form("publisher"), Redirects: strings.Fields(q.Form("redirects")),
 		LaunchURI: q.Form("launch"), Scopes: strings.Join(strings.Fields(q.Form("scopes")), " "), JWKSURL: ""}, JWKS: q.Form("jwks")}
 	if f.In.Kind == oauth.Keys && strings.HasPrefix(f.JWKS, "{") {
 		f.In.JWKS = json.RawMessage(f.JWKS)
@@ -100,12 +110,71 @@ func (s *Screens) register(w *ui.Reply, q *ui.Request) error {
 	} else if f.In.Kind == oauth.Keys || f.JWKS != "" {
 		f.In.JWKSURL = f.JWKS
 	}
-	c, secret, err := s.server.Register(q.Context(), q.Staff, f.In)
+	return f
+}
+
+// refused puts what is wrong beside the fields.
+func (f *form) refused(err error) bool {
 	var issues fhir.Issues
-	if errors.As(err, &issues) {
-		for _, i := range issues {
-			f.Errors = append(f.Errors, ui.FieldError{Field: i.Path, Words: i.Text + " " + i.Fix})
-		}
+	if !errors.As(err, &issues) {
+		return false
+	}
+	for _, i := range issues {
+		f.Errors = append(f.Errors, ui.FieldError{Field: i.Path, Words: i.Text + " " + i.Fix})
+	}
+	return true
+}
+
+// editing is the form of a program that is registered.
+func (s *Screens) editing(q *ui.Request) (form, error) {
+	c, err := s.server.Client(q.Context(), q.Practice.ID, q.Path("program"))
+	if err != nil {
+		return form{}, err
+	}
+	grants, err := s.server.GrantsOf(q.Context(), q.Staff, c.ID)
+	f := form{In: *c, JWKS: c.JWKSURL, Edit: c.ID, Grants: len(grants)}
+	if f.JWKS == "" {
+		f.JWKS = string(c.JWKS)
+	}
+	return f, err
+}
+
+func (s *Screens) editProgram(w *ui.Reply, q *ui.Request) error {
+	f, err := s.editing(q)
+	if err != nil {
+		return err
+	}
+	return s.showForm(w, q, ok, f)
+}
+
+// change replaces a registration, which then waits for approval.
+func (s *Screens) change(w *ui.Reply, q *ui.Request) error {
+	old, err := s.editing(q)
+	if err != nil {
+		return err
+	}
+	f := sent(q, old.In.Kind)
+	f.Edit, f.Grants = old.Edit, old.Grants
+	f.In.Version, _ = strconv.ParseInt(q.Form("version"), 10, 64)
+	if f.In.Version < 1 {
+		return fhir.Problem("value", q.T("apps.grant.which"), q.T("error.again"))
+	}
+	err = s.server.Change(q.Context(), q.Staff, f.Edit, f.In)
+	if f.refused(err) {
+		return s.showForm(w, q, 422, f)
+	}
+	if err != nil {
+		return err
+	}
+	w.Toast(q.T("apps.edited"), "")
+	w.Redirect(q.URL("apps", "programs", f.Edit))
+	return nil
+}
+
+func (s *Screens) register(w *ui.Reply, q *ui.Request) error {
+	f := sent(q, oauth.Kind(q.Form("kind")))
+	c, secret, err := s.server.Register(q.Context(), q.Staff, f.In)
+	if f.refused(err) {
 		return s.showForm(w, q, 422, f)
 	}
 	if err != nil {

@@ -47,6 +47,8 @@ func Register(r *ui.Router, a *auth.Auth, server *oauth.Server, patients *patien
 	r.Act("/{practice}/apps/programs/new", auth.PracticeAdmin, s.register)
 	r.Page("/{practice}/apps/programs/{program}", auth.PracticeAdmin, s.program)
 	r.Act("/{practice}/apps/programs/{program}", auth.PracticeAdmin, s.decide)
+	r.Page("/{practice}/apps/programs/{program}/edit", auth.PracticeAdmin, s.editProgram)
+	r.Act("/{practice}/apps/programs/{program}/edit", auth.PracticeAdmin, s.change)
 
 	r.Page("/{practice}/patients/{patient}/apps", auth.ChartRead, s.launchable)
 	r.Act("/{practice}/patients/{patient}/apps", auth.ChartRead, s.launch)

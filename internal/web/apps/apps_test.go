@@ -354,6 +354,34 @@ func TestProgramsPages(t *testing.T) {
 	if status, _ := act("approve", "version", "1"); status != 303 {
 		t.Errorf("approval: %d", status)
 	}
+	edit := func(version, scopes, redirect string) (int, string) {
+		r, body := w.ask("lind", "POST", page+"/edit", url.Values{"version": {version}, "name": {"Care Gaps Two"}, "kind": {"public"}, "redirects": {redirect}, "scopes": {scopes}})
+		return r.StatusCode, body
+	}
+	if r, _ := w.ask("quill", "GET", page+"/edit", nil); r.StatusCode != 403 {
+		t.Errorf("a clinician changes a registration: %d", r.StatusCode)
+	}
+	if r, body := w.ask("lind", "GET", page+"/edit", nil); r.StatusCode != 200 || !strings.Contains(body, "waits for approval again") || !strings.Contains(body, "closed to these connections too") || !strings.Contains(body, "https://gaps.example/cb2") || strings.Contains(body, `name="kind"`) {
+		t.Errorf("the form of a change: %d", r.StatusCode)
+	}
+	if status, body := edit("2", "openid", "javascript:alert(1)"); status != 422 || !strings.Contains(body, "Care Gaps Two") || !strings.Contains(body, "waits for approval again") {
+		t.Errorf("a bad change: %d", status)
+	}
+	if status, _ := edit("1", "openid", "https://gaps.example/new"); status != 409 {
+		t.Errorf("a change of another version: %d", status)
+	}
+	if status, _ := edit("", "openid", "https://gaps.example/new"); status != 400 {
+		t.Errorf("a change of no version: %d", status)
+	}
+	if status, _ := edit("2", "openid patient/*.rs", "https://gaps.example/new"); status != 303 {
+		t.Errorf("a change: %d", status)
+	}
+	if _, body := w.ask("lind", "GET", page, nil); !strings.Contains(body, "Waiting for approval") || !strings.Contains(body, "Care Gaps Two") || !strings.Contains(body, "https://gaps.example/new") || strings.Contains(body, "cb2") || !strings.Contains(body, "with a secret") {
+		t.Error("the change is not shown, or stands without approval")
+	}
+	if status, _ := act("approve", "version", "3"); status != 303 {
+		t.Errorf("approval after a change: %d", status)
+	}
 	if status, body := act("suspend", "reason", " "); status != 200 || !strings.Contains(body, "needs a reason") {
 		t.Errorf("stopped without a reason: %d", status)
 	}
@@ -367,7 +395,7 @@ func TestProgramsPages(t *testing.T) {
 		t.Error("the reason is not shown")
 	}
 	w.Clock.Advance(auth.StepUpWithin + time.Minute)
-	if status, body := act("approve", "version", fmt.Sprint(4)); status != 200 || !strings.Contains(body, "prove again") {
+	if status, body := act("approve", "version", fmt.Sprint(6)); status != 200 || !strings.Contains(body, "prove again") {
 		t.Errorf("approved without a fresh proof: %d", status)
 	}
 	if status, _ := act("remove"); status != 303 {
