@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/guides"
@@ -50,8 +51,9 @@ type house struct {
 	scim     *scim.Server
 	hub      *subscription.Hub
 	log      *slog.Logger
-	control  *control // the socket for commands; nil on PostgreSQL
-	proxied  bool     // requests come from a proxy on this machine
+	control  *control       // the socket for commands; nil on PostgreSQL
+	witness  *audit.Witness // of the audit's checkpoints; nil for none
+	proxied  bool           // requests come from a proxy on this machine
 }
 
 // build stands the clinic and the screens on the ground.

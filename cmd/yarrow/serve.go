@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/endpoints"
@@ -31,6 +32,7 @@ type serve struct {
 	Cert     string `help:"TLS certificate file (PEM)." type:"existingfile" xor:"tls"`
 	Key      string `help:"TLS key file (PEM)." type:"existingfile"`
 	Requests int    `help:"Requests a minute that one client of the FHIR interface may send." default:"120000"`
+	Witness  string `help:"Folder outside the data, such as a mount of another machine, that every signed checkpoint of the audit is written to." placeholder:"DIR" type:"existingdir"`
 	Proxy    bool   `help:"A proxy on this machine ends TLS and appends the caller to X-Forwarded-For; listen without TLS, on a loopback address only."`
 }
 
@@ -80,6 +82,11 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 	g.budget = &fhirapi.Budget{Requests: max(c.Requests, 1), Window: time.Minute}
 	h := g.build(out, false, true)
 	h.proxied = c.Proxy
+	if c.Witness != "" {
+		if h.witness, err = audit.NewWitness(g.audit, c.Witness); err != nil {
+			return fhir.Problem("value", "The folder of --witness cannot be used.", "Name a folder that is there, outside the data folder.").Because(err)
+		}
+	}
 	if c.Database == "" {
 		if h.control, err = openControl(g, c.Data); err != nil {
 			return err
@@ -175,6 +182,9 @@ func (h *house) run(ctx context.Context, l net.Listener, extra func(ctx context.
 	g.Go(func() error { return h.tend(ctx) })
 	g.Go(func() error { return h.index(ctx) })
 	g.Go(func() error { return h.adopt(ctx) })
+	if h.witness != nil {
+		g.Go(func() error { return h.bear(ctx) })
+	}
 	if h.control != nil {
 		g.Go(func() error { return h.control.run(ctx) })
 	}
