@@ -13,7 +13,9 @@ import (
 
 // plainly speaks in keys, so that a test sees what is said and not how.
 func plainly(accept string) (string, audit.Say) {
-	return "en", func(key string, args ...any) string { return strings.TrimSpace(fmt.Sprint(key, " ", fmt.Sprint(args...))) }
+	return "en", func(key string, args ...any) string {
+		return strings.TrimSpace(fmt.Sprint(key, " ", fmt.Sprint(args...)))
+	}
 }
 
 func TestWhoSaw(t *testing.T) {
