@@ -13,6 +13,7 @@ import (
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/clinic/clinical"
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -53,12 +54,20 @@ func (c *export) Run(ctx context.Context, out *output) error {
 	}
 	meter := newMeter(out)
 	began := clock.System().Now()
-	n, err := bulk.Dump(ctx, g.db, g.store, g.audit, auth.SystemScope(p.ID, "export"), strings.TrimPrefix(c.Patient, "Patient/"), to, func(n int64) {
+	scope, patient := auth.SystemScope(p.ID, "export"), strings.TrimPrefix(c.Patient, "Patient/")
+	n, err := bulk.Dump(ctx, g.db, g.store, g.audit, scope, patient, to, func(n int64) {
 		meter.show(func(d time.Duration) string {
 			return fmt.Sprintf("%s resources, %s/s", grouped(n), grouped(rate(n, d)))
 		})
 	})
 	meter.end()
+	if err != nil {
+		return err
+	}
+	unsigned, err := clinical.NewDrafts(g.db, g.store).Unsigned(ctx, scope, patient, func(raw []byte) error {
+		_, err := to.Write(append(raw, '\n'))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -69,7 +78,11 @@ func (c *export) Run(ctx context.Context, out *output) error {
 		return fhir.Problem("exception", fmt.Sprintf("The file %s could not be written whole.", c.Out), "Check the space on the disk, and run the command again.").Because(err)
 	}
 	took := clock.System().Since(began)
-	fmt.Fprintf(out.text, "%s resources of %s written to %s in %s. The file holds patients' data in the clear: keep it as you keep the records.\n",
-		grouped(n), p.Slug, c.Out, took.Round(time.Millisecond))
+	drafts := ""
+	if unsigned > 0 {
+		drafts = fmt.Sprintf(" and %s unsigned notes (Compositions with the status preliminary)", grouped(unsigned))
+	}
+	fmt.Fprintf(out.text, "%s resources%s of %s written to %s in %s. The file holds patients' data in the clear: keep it as you keep the records.\n",
+		grouped(n), drafts, p.Slug, c.Out, took.Round(time.Millisecond))
 	return nil
 }

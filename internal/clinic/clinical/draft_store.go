@@ -38,6 +38,8 @@ var (
 		FROM note_draft WHERE practice_id = $1 AND patient = $2 AND state = 0 ORDER BY started DESC, draft`)
 	selByAuthor = db.SQL(`SELECT draft, author, state, pen, writer, writer_user, seen, version, started, head
 		FROM note_draft WHERE practice_id = $1 AND author = $2 AND state = 0 ORDER BY started, draft`)
+	selOpen = db.SQL(`SELECT draft, author, state, pen, writer, writer_user, seen, version, started, head
+		FROM note_draft WHERE practice_id = $1 AND state = $2 ORDER BY started, draft`)
 	selNewest = db.SQL(`SELECT seq, saved, body FROM note_words
 		WHERE practice_id = $1 AND draft = $2 AND writer = $3 AND late = 0 ORDER BY pen DESC, seq DESC LIMIT 1`)
 	selOthers = db.SQL(`SELECT writer, seq, saved, body FROM note_words
@@ -220,6 +222,10 @@ func draftsOf(ctx context.Context, tx *db.Tx, patientID string) ([]Draft, error)
 
 func draftsBy(ctx context.Context, tx *db.Tx, user int64) ([]Draft, error) {
 	return listDrafts(ctx, tx, selByAuthor, user)
+}
+
+func draftsOpen(ctx context.Context, tx *db.Tx) ([]Draft, error) {
+	return listDrafts(ctx, tx, selOpen, int64(DraftOpen))
 }
 
 func listDrafts(ctx context.Context, tx *db.Tx, q *db.Stmt, key int64) ([]Draft, error) {

@@ -174,18 +174,6 @@ func encounterRef(id string) fhirjson.Node {
 }
 
 func compositionOf(dr *Draft, s auth.Staff, now string) fhirjson.Node {
-	var sections []fhirjson.Node
-	for _, sec := range dr.Text.Sections {
-		t := strings.TrimSpace(sec.Text)
-		if t == "" {
-			continue
-		}
-		sections = append(sections, fhir.Object(
-			"title", sec.Title,
-			"code", fhir.Concept(systemLOINC, sec.Code, sec.Title, ""),
-			"text", fhir.Object("status", "additional", "div", narrative(t)),
-		))
-	}
 	return fhir.Object(
 		"resourceType", "Composition",
 		"status", "final",
@@ -196,8 +184,24 @@ func compositionOf(dr *Draft, s auth.Staff, now string) fhirjson.Node {
 		"author", fhir.Array(me(s)),
 		"title", dr.Title,
 		"attester", fhir.Array(fhir.Object("mode", "legal", "time", now, "party", me(s))),
-		"section", sections,
+		"section", dr.Text.sections(),
 	)
+}
+
+// sections are those of a Composition; what nobody has written in is left out.
+func (t Text) sections() (out []fhirjson.Node) {
+	for _, sec := range t.Sections {
+		words := strings.TrimSpace(sec.Text)
+		if words == "" {
+			continue
+		}
+		out = append(out, fhir.Object(
+			"title", sec.Title,
+			"code", fhir.Concept(systemLOINC, sec.Code, sec.Title, ""),
+			"text", fhir.Object("status", "additional", "div", narrative(words)),
+		))
+	}
+	return out
 }
 
 func documentOf(dr *Draft, s auth.Staff, now, composition string) fhirjson.Node {
