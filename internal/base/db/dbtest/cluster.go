@@ -38,6 +38,7 @@ type cluster struct {
 	dir    string
 	bin    string
 	server *syscall.Credential // whom the server runs as; nil: us
+	held   *pgx.Conn           // open as long as the process lives, so that the watch does not find the server idle between two tests
 }
 
 func folder() string {
@@ -65,7 +66,11 @@ var theCluster = sync.OnceValues(func() (*cluster, error) {
 		c.server = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	err = c.locked(func() error {
-		return c.start()
+		if err := c.start(); err != nil {
+			return err
+		}
+		c.held, err = pgx.Connect(context.Background(), c.url(superuser, "postgres"))
+		return err
 	})
 	return c, err
 })
@@ -155,7 +160,7 @@ func (c *cluster) start() error {
 	})
 }
 
-// watch starts a small process that stops the server when nobody has used it for a quarter of an hour.
+// watch starts a small process that stops the server when no process of tests has held it for a quarter of an hour.
 func (c *cluster) watch(data string) error {
 	const script = `idle=0
 while sleep 60; do
