@@ -35,14 +35,7 @@ func (d *Desk) showRegistration(w *ui.Reply, q *ui.Request, status int, v regist
 	}
 	h, open := known[id]
 	if !open {
-		_, closed, err := d.patients.Closed(q.Context(), q.Staff, id)
-		switch {
-		case err != nil:
-			return err
-		case closed:
-			return ui.Shut(q, id)
-		}
-		return fhir.Problem("not-found", q.T("glass.nobody"), q.T("glass.nobody.fix"))
+		return Unseen(q, d.patients, id)
 	}
 	v.Patient = h
 	if v.Now, err = d.patients.Registration(q.Context(), q.Staff, id); err != nil {
@@ -88,6 +81,18 @@ func (d *Desk) correct(w *ui.Reply, q *ui.Request) error {
 		return d.showRegistration(w, q, http.StatusConflict, v)
 	}
 	return err
+}
+
+// Unseen answers for a patient whom the person does not see: with the door of a closed chart, or that there is nobody.
+func Unseen(q *ui.Request, patients *patient.Directory, id string) error {
+	_, closed, err := patients.Closed(q.Context(), q.Staff, id)
+	switch {
+	case err != nil:
+		return err
+	case !closed:
+		return fhir.Problem("not-found", q.T("glass.nobody"), q.T("glass.nobody.fix"))
+	}
+	return ui.Shut(q, id)
 }
 
 // Beside are the pages of a patient that are no part of the clinical record, and the way into it.

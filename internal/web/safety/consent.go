@@ -11,6 +11,7 @@ import (
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -86,7 +87,7 @@ func (o *Safety) showChartPrivacy(w *ui.Reply, q *ui.Request, status int, v char
 	}
 	h, open := known[id]
 	if !open {
-		return o.shut(q, id)
+		return desk.Unseen(q, o.patients, id)
 	}
 	v.Patient = h
 	if v.Privacy, err = o.patients.Privacy(q.Context(), q.Staff, id); err != nil {
@@ -104,18 +105,6 @@ func (o *Safety) showChartPrivacy(w *ui.Reply, q *ui.Request, status int, v char
 	}
 	s.Patient = id
 	return w.HTML(status, chartPrivacyView(q, s, v))
-}
-
-// shut answers for a chart that is not open to the person: the way in for an emergency, or that there is nothing.
-func (o *Safety) shut(q *ui.Request, id string) error {
-	_, closed, err := o.patients.Closed(q.Context(), q.Staff, id)
-	switch {
-	case err != nil:
-		return err
-	case !closed:
-		return fhir.Problem("not-found", q.T("glass.nobody"), q.T("glass.nobody.fix"))
-	}
-	return ui.Shut(q, id)
 }
 
 // kept answers a change of what restricts a chart.

@@ -9,6 +9,7 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/standards/fhir"
+	"yarrow.health/internal/web/desk"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -155,7 +156,7 @@ func (o *Safety) showRecord(w *ui.Reply, q *ui.Request, status int, v recordPriv
 	}
 	h, open := known[id]
 	if !open {
-		return o.shut(q, id)
+		return desk.Unseen(q, o.patients, id)
 	}
 	v.Patient = h
 	if v.Record, err = o.patients.Marks(ctx, q.Staff, id, q.Path("type"), q.Path("record")); err != nil {
