@@ -246,12 +246,13 @@ func (s *Store) pageSorted(ctx context.Context, tx *db.Tx, c *candidates, q fhir
 	return nil
 }
 
-// total counts the matches: in the index when that decides, otherwise by looking at each.
+// total counts the matches: in the index when that decides or an estimate will do, otherwise by looking at each. What lies outside
+// a narrowed scope is never part of an estimate, which would tell how much of it there is.
 func (s *Store) total(ctx context.Context, tx *db.Tx, c *candidates, estimate bool) (int, error) {
 	if c.none {
 		return 0, nil
 	}
-	if len(c.checks) == 0 || estimate {
+	if len(c.checks) == 0 || estimate && !slices.ContainsFunc(c.checks, func(k check) bool { return k.within != nil }) {
 		q := c.count(tx.Practice(), 1_000_000)
 		var n int64
 		err := tx.QueryRow(ctx, tx.Compile(q.b.String()), q.args...).Scan(&n)
