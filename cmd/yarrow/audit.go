@@ -68,6 +68,7 @@ func (c *auditCheckpoint) Run(ctx context.Context, out *output) error {
 type auditVerify struct {
 	ofPractice
 	Receipt []string `help:"Receipts and checkpoints that were kept elsewhere." placeholder:"FILE" type:"existingfile"`
+	Witness string   `help:"The folder that yarrow serve --witness wrote: the audit must go through each of its checkpoints." placeholder:"DIR" type:"existingdir"`
 	JSON    bool     `name:"json" help:"Print the report as JSON."`
 }
 
@@ -89,6 +90,22 @@ func (c *auditVerify) Run(ctx context.Context, out *output) error {
 			}
 			known = append(known, signed.Checkpoint)
 		}
+		var notes int
+		if c.Witness != "" {
+			all, err := audit.WitnessNotes(c.Witness, key)
+			if err != nil {
+				return err
+			}
+			for _, n := range all {
+				if n.Fault != "" {
+					return fhir.Problem("value", fmt.Sprintf("%s is not as it was witnessed: %s.", n.File, n.Fault), "Find out who changed it; the audit itself was not looked at.")
+				}
+				known = append(known, n.Checkpoint)
+			}
+			if notes = len(all); notes == 0 {
+				return fhir.Problem("not-found", fmt.Sprintf("%s holds no note of this practice.", c.Witness), "Name the folder that `yarrow serve --witness` writes to.")
+			}
+		}
 		report, err := g.audit.Verify(ctx, s, known...)
 		if err != nil {
 			return err
@@ -96,7 +113,7 @@ func (c *auditVerify) Run(ctx context.Context, out *output) error {
 		if c.JSON {
 			err = out.json(report)
 		} else {
-			fmt.Fprintf(out.text, "%d entries, %d waiting, %d signed checkpoints, %d receipts\n", report.Entries, report.Waiting, report.Checkpoints, len(known))
+			fmt.Fprintf(out.text, "%d entries, %d waiting, %d signed checkpoints, %d receipts, %d notes of the witness\n", report.Entries, report.Waiting, report.Checkpoints, len(receipts), notes)
 			if f := report.Fault; f != nil {
 				fmt.Fprintf(out.text, "FIRST BAD ENTRY: position %d: %s\n", f.Position, f.What)
 			} else {

@@ -75,7 +75,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	h.router = ui.NewRouter(g.auth, g.audit, ui.Options{
 		Demo: demo, Secure: secure, Clock: g.db.Clock(), Log: out.log,
-		Find: desk.Find(h.patients), Banners: safety.Banners(g.auth, h.patients),
+		Find: desk.Find(h.patients), Banners: safety.Unwitnessed(h.lapse, safety.Banners(g.auth, h.patients)),
 		Live: h.live, Answered: h.queue.Answered,
 		Zone: func(ctx context.Context, s auth.Staff) *time.Location {
 			if p, err := people.Get(ctx, s); err == nil {

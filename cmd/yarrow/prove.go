@@ -94,9 +94,13 @@ type proveAudit struct {
 	Log     string   `help:"Check this log, which yarrow audit export wrote, instead of a copy. Nothing but --key is needed." placeholder:"FILE" type:"existingfile"`
 	Key     string   `help:"The practice's public key, as yarrow audit key prints it." placeholder:"KEY"`
 	Receipt []string `help:"Receipts and checkpoints that were kept elsewhere: the log must agree with each." placeholder:"FILE" type:"existingfile"`
+	Witness string   `help:"The folder that yarrow serve --witness wrote: with --log, the log must go through each of its checkpoints." placeholder:"DIR" type:"existingdir"`
 }
 
 func (c *proveAudit) Run(ctx context.Context, out *output) error {
+	if c.Witness != "" && c.Log == "" {
+		return fhir.Problem("required", "What a witness keeps is compared with a log.", "Give --log with a file that `yarrow audit export` wrote, and --key. `yarrow audit verify --witness` compares what is stored.")
+	}
 	if c.Log == "" && len(c.Receipt) == 0 {
 		return c.carry(ctx, out, prove.Audit(c.Tamper))
 	}
@@ -115,6 +119,9 @@ func (c *proveAudit) Run(ctx context.Context, out *output) error {
 		}
 		defer f.Close()
 		p = prove.LogIn(f, c.Key, receipts)
+		if c.Witness != "" {
+			p = prove.Witnessed(f, c.Key, c.Witness, receipts)
+		}
 	}
 	return c.carry(ctx, out, p)
 }

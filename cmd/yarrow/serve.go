@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/endpoints"
@@ -83,8 +82,8 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 	h := g.build(out, false, true)
 	h.proxied = c.Proxy
 	if c.Witness != "" {
-		if h.witness, err = audit.NewWitness(g.audit, c.Witness); err != nil {
-			return fhir.Problem("value", "The folder of --witness cannot be used.", "Name a folder that is there, outside the data folder.").Because(err)
+		if h.witness, err = c.newWitness(g.audit); err != nil {
+			return err
 		}
 	}
 	if c.Database == "" {
@@ -124,7 +123,7 @@ func (h *house) ways() []way {
 				http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 				return
 			}
-			fmt.Fprintln(w, "ready")
+			fmt.Fprintln(w, h.readiness())
 		})},
 		{"GET " + endpoints.Path, h.list},
 		{scim.Route, h.scim},

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 )
@@ -59,37 +57,6 @@ func (h *house) tend(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// bear has every practice's log compared with what was witnessed, at the start and then each minute, so that a new checkpoint
-// is outside soon. What is wrong is said again every hour.
-func (h *house) bear(ctx context.Context) error {
-	clock, said := h.db.Clock(), map[db.PracticeID]time.Time{}
-	for {
-		all, err := h.db.Practices(ctx)
-		if err != nil && ctx.Err() == nil {
-			h.log.Warn("the list of practices cannot be read", "error", err)
-		}
-		for _, p := range all {
-			err := h.witness.Keep(ctx, auth.SystemScope(p, "audit witness"))
-			if err == nil {
-				delete(said, p)
-				continue
-			}
-			if ctx.Err() != nil || clock.Since(said[p]) < time.Hour {
-				continue
-			}
-			said[p] = clock.Now()
-			if errors.Is(err, audit.ErrForked) {
-				h.log.Error("THE AUDIT WAS ROLLED BACK OR REWRITTEN: it does not continue what was witnessed. Nothing is witnessed until somebody looks into it", "practice", p, "error", err)
-			} else {
-				h.log.Error("the audit could not be witnessed; it is tried again", "practice", p, "error", err)
-			}
-		}
-		if clock.Sleep(ctx, time.Minute) != nil {
-			return nil
-		}
-	}
 }
 
 // adopt takes the entries of the audit of before practice schema 8 into the log, one practice after the other.

@@ -1,8 +1,10 @@
 package scenario_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"yarrow.health/internal/base/db/dbtest"
@@ -82,6 +84,26 @@ func TestAnExportedAuditIsCheckedElsewhere(t *testing.T) {
 		}
 		if s := check("--control"); s.code == 0 {
 			t.Errorf("a log without its first entry passes: %s", s.out)
+		}
+		witness := t.TempDir()
+		h.run("audit", "verify", "--practice", "willow", "--witness", witness).refused(t, 1, "holds no note")
+		signed := mustRead(t, note)
+		write(t, filepath.Join(witness, fmt.Sprintf("practice-1-%019s.note", strings.Split(signed, "\n")[1])), signed)
+		h.must("audit", "verify", "--practice", "willow", "--witness", witness)
+		if s := check("--witness", witness); s.code != 0 || !strings.Contains(s.out, "notes of the witness") {
+			t.Errorf("%d: %s%s", s.code, s.out, s.errs)
+		}
+		if s := check("--witness", witness, "--control"); s.code == 0 {
+			t.Errorf("a log without its first entry goes on from its witness: %s", s.out)
+		}
+		yarrow(t, "prove", "audit", "--witness", witness).refused(t, 1, "compared with a log")
+		forged := write(t, filepath.Join(witness, "practice-1-0000000000000009999.note"), signed)
+		h.run("audit", "verify", "--practice", "willow", "--witness", witness).refused(t, 1, "not as it was witnessed")
+		if s := check("--witness", witness); s.code == 0 || !strings.Contains(s.out, filepath.Base(forged)) {
+			t.Errorf("a note under another name passes: %s", s.out)
+		}
+		if s := check("--witness", t.TempDir()); s.code == 0 {
+			t.Errorf("a witness that saw nothing passes: %s", s.out)
 		}
 		text := mustRead(t, log)
 		if err := os.WriteFile(log, []byte(text[:len(text)/2]), 0o600); err != nil {

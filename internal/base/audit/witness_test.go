@@ -132,3 +132,96 @@ func TestWitnessOfARollback(t *testing.T) {
 		t.Errorf("%d notes, %v", len(list), err)
 	}
 }
+
+// What goes unwitnessed is told at once when the log is forked, and after a while when the folder or the rounds fail.
+func TestLapseOfTheWitness(t *testing.T) {
+	d, dir := dbtest.SQLite(t, nil), filepath.Join(t.TempDir(), "witness")
+	ctx, s := t.Context(), dbtest.ScopeOf(1)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := audit.New(d.DB)
+	grow := func() {
+		t.Helper()
+		if err := log.Seen(ctx, s, audit.Event{Action: audit.ActionRead}); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Settle(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := log.Checkpoint(ctx, s, true); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	grow()
+	w, err := audit.NewWitness(log, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(when string, lapse, forked bool) {
+		t.Helper()
+		l, ok := w.Lapse(1)
+		if ok != lapse || l.Forked != forked && ok {
+			t.Errorf("%s: %+v, %v", when, l, ok)
+		}
+		n, f, _ := w.Lapses()
+		if forked != (f == 1) || f > n {
+			t.Errorf("%s: %d unwitnessed, %d forked", when, n, f)
+		}
+	}
+	keep := func(good bool) {
+		t.Helper()
+		if err := w.Keep(ctx, s); (err == nil) != good {
+			t.Errorf("kept: %v", err)
+		}
+		w.Rounded()
+	}
+	told("before the first round", false, false)
+	keep(true)
+	told("kept", false, false)
+	d.Clock.Advance(audit.WitnessLate)
+	told("no round since", true, false)
+	if _, _, late := w.Lapses(); !late {
+		t.Error("rounds that hang are not told of")
+	}
+	keep(true)
+	told("kept again", false, false)
+
+	if err := os.Rename(dir, dir+"-gone"); err != nil {
+		t.Fatal(err)
+	}
+	keep(false)
+	told("the folder went away this minute", false, false)
+	d.Clock.Advance(audit.WitnessLate)
+	keep(false)
+	told("the folder went away", true, false)
+	if err := os.Rename(dir+"-gone", dir); err != nil {
+		t.Fatal(err)
+	}
+	keep(true)
+	told("the folder is back", false, false)
+
+	key, err := log.Key(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes, err := audit.WitnessNotes(dir, key)
+	if err != nil || len(notes) != 1 || notes[0].Fault != "" || notes[0].Position != 1 {
+		t.Fatal(notes, err)
+	}
+	path := filepath.Join(dir, notes[0].File)
+	if err := os.Rename(path, filepath.Join(dir, "practice-1-0000000000000000007.note")); err != nil {
+		t.Fatal(err)
+	}
+	if notes, err = audit.WitnessNotes(dir, key); err != nil || len(notes) != 1 || notes[0].Fault == "" {
+		t.Errorf("under another name: %+v, %v", notes, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "practice-1-0000000000000000009.note"), []byte("forged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keep(false)
+	told("a note that nobody signed", true, true)
+	if notes, err = audit.WitnessNotes(dir, key); err != nil || len(notes) != 2 || notes[1].Fault == "" {
+		t.Errorf("forged: %+v, %v", notes, err)
+	}
+}

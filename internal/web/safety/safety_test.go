@@ -34,6 +34,14 @@ type house struct {
 	router *ui.Router
 	tokens map[string]string
 	users  map[string]int64
+	lapse  func(db.PracticeID) (audit.Lapse, bool) // of the witness; nil: none
+}
+
+func (h *house) unwitnessed(p db.PracticeID) (audit.Lapse, bool) {
+	if h.lapse == nil {
+		return audit.Lapse{}, false
+	}
+	return h.lapse(p)
 }
 
 func open(t testing.TB, d *dbtest.DB) *house {
@@ -63,7 +71,7 @@ func open(t testing.TB, d *dbtest.DB) *house {
 		h.users[u.Login] = uid
 		h.signIn(t, u.Login)
 	}
-	h.router = ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock, Find: desk.Find(h.Patients), Banners: safety.Banners(h.auth, h.Patients),
+	h.router = ui.NewRouter(h.auth, h.Log, ui.Options{Demo: true, Clock: d.Clock, Find: desk.Find(h.Patients), Banners: safety.Unwitnessed(h.unwitnessed, safety.Banners(h.auth, h.Patients)),
 		Zone: func(context.Context, auth.Staff) *time.Location { return time.UTC }})
 	desk.New(h.router, h.auth, h.Book, h.People, h.Patients)
 	chart.Register(h.router, chart.Modules{Record: h.Record, Notes: h.Notes, Book: h.Book, Patients: h.Patients, People: h.People,
