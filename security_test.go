@@ -92,7 +92,8 @@ var comparedSlowly = map[string]int{
 	"internal/base/auth/password.go": 1, // passwords
 	"internal/base/auth/totp.go":     1, // one-time codes
 	"internal/base/oauth/ask.go":     1, // the browser that a request for consent belongs to
-	"internal/base/oauth/token.go":   2, // secrets of programs, verifiers of PKCE
+	"internal/base/oauth/secret.go":  2, // secrets of programs, the present one and the one before it
+	"internal/base/oauth/token.go":   1, // verifiers of PKCE
 	"internal/base/signon/flow.go":   1, // the browser that a sign-on belongs to
 	"internal/base/signon/oidc.go":   2, // nonces, hashes of tokens
 	"internal/edge/bulk/files.go":    1, // the secret in the address of an export

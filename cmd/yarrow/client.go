@@ -17,7 +17,8 @@ type clients struct {
 	List    clientList    `cmd:"" help:"List the programs of a practice."`
 	Approve clientApprove `cmd:"" help:"Approve a program that waits or was stopped."`
 	Suspend clientSuspend `cmd:"" help:"Stop a program; none of its tokens opens anything a second later."`
-	Secret  clientSecret  `cmd:"" help:"Give a program another secret and print it."`
+	Secret  clientSecret  `cmd:"" help:"Give a program another secret and print it; the old one can go on working for a while."`
+	End     clientEnd     `cmd:"" name:"end-secret" help:"End the old secret that was left working beside a new one."`
 	Remove  clientRemove  `cmd:"" help:"Remove a program and end its connections."`
 }
 
@@ -89,14 +90,22 @@ type clientList struct {
 }
 
 type clientJSON struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	Kind      oauth.Kind `json:"kind"`
-	State     string     `json:"state"`
-	Reason    string     `json:"reason,omitempty"`
-	Scopes    string     `json:"scopes"`
-	Redirects []string   `json:"redirects,omitempty"`
-	Used      *time.Time `json:"used,omitempty"`
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Kind      oauth.Kind   `json:"kind"`
+	State     string       `json:"state"`
+	Reason    string       `json:"reason,omitempty"`
+	Scopes    string       `json:"scopes"`
+	Redirects []string     `json:"redirects,omitempty"`
+	Used      *time.Time   `json:"used,omitempty"`
+	Secrets   []secretJSON `json:"secrets,omitempty"`
+}
+
+// secretJSON is when a secret was given out, was last used (to the minute) and ends; the present one is first.
+type secretJSON struct {
+	Since time.Time `json:"since,omitzero"`
+	Used  time.Time `json:"used,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 func (c *clientList) Run(ctx context.Context, out *output) error {
@@ -110,6 +119,9 @@ func (c *clientList) Run(ctx context.Context, out *output) error {
 			j := clientJSON{ID: c.ID, Name: c.Name, Kind: c.Kind, State: string(c.State), Reason: c.Reason, Scopes: c.Scopes, Redirects: c.Redirects}
 			if !c.Used.IsZero() {
 				j.Used = &c.Used
+			}
+			for _, one := range c.Secrets(g.db.Clock().Now()) {
+				j.Secrets = append(j.Secrets, secretJSON(one))
 			}
 			list = append(list, j)
 		}
@@ -159,14 +171,30 @@ func (c *clientSuspend) Run(ctx context.Context, out *output) error {
 
 type clientSecret struct {
 	inPractice
-	ID string `arg:"" help:"The client id."`
+	ID      string        `arg:"" help:"The client id."`
+	Overlap time.Duration `help:"How long the old secret goes on working, such as 168h; 720h (30 days) at most. Without it the old one ends at once." default:"0"`
 }
 
 func (c *clientSecret) Run(ctx context.Context, out *output) error {
 	return c.with(ctx, out, "yarrow client secret", func(g *ground, p auth.Practice, by auth.System) error {
-		secret, err := g.oauth.NewSecret(ctx, by, c.ID)
+		secret, err := g.oauth.NewSecret(ctx, by, c.ID, c.Overlap)
 		if err == nil {
 			fmt.Fprintf(out.text, "Secret, shown only now: %s\n", secret)
+		}
+		return err
+	})
+}
+
+type clientEnd struct {
+	inPractice
+	ID string `arg:"" help:"The client id."`
+}
+
+func (c *clientEnd) Run(ctx context.Context, out *output) error {
+	return c.with(ctx, out, "yarrow client end-secret", func(g *ground, p auth.Practice, by auth.System) error {
+		err := g.oauth.EndFormer(ctx, by, c.ID)
+		if err == nil {
+			fmt.Fprintln(out.text, "The old secret opens nothing any more.")
 		}
 		return err
 	})

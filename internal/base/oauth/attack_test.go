@@ -416,7 +416,7 @@ func TestRegistration(t *testing.T) {
 	if err := w.s.Approve(t.Context(), w.zoe, out.ID, out.Version); err != nil {
 		t.Error(err)
 	}
-	again, err := w.s.NewSecret(t.Context(), w.zoe, w.confidential.ID)
+	again, err := w.s.NewSecret(t.Context(), w.zoe, w.confidential.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,8 +64,9 @@ type Client struct {
 	Used        time.Time // last token; zero: never
 	Version     int64     // of the registration; approval is for one version
 
-	secret [sha256.Size]byte
-	scopes []Scope
+	secret, former   [sha256.Size]byte // the one before works too, until its end
+	present, earlier Shared
+	scopes           []Scope
 }
 
 // Usable says whether the client may take part in anything now.
@@ -92,6 +93,8 @@ type clientBody struct {
 	Reason      string          `json:"reason,omitempty"`
 	ApprovedBy  string          `json:"approvedBy,omitempty"`
 	Approved    time.Time       `json:"approved,omitzero"`
+	Since       time.Time       `json:"since,omitzero"` // when the secret was given out
+	Former      *formerBody     `json:"former,omitempty"`
 }
 
 // Limits of a registration.
@@ -316,7 +319,7 @@ func (s *Server) Register(ctx context.Context, by db.Scope, c Client) (registere
 	c.State, c.Reason, c.ApprovedBy, c.Approved, c.Used, c.Version, c.Created = Pending, "", "", time.Time{}, time.Time{}, 1, s.clock.Now()
 	if c.Kind == Secret {
 		secret = random(prefixSecret)
-		c.secret = digest(secret)
+		c.secret, c.present = digest(secret), Shared{Since: c.Created}
 	}
 	e := audit.Event{Action: audit.ActionPrivilege, Type: "Client", ID: c.ID, Detail: "program registered"}
 	err = s.change(ctx, by, e, func(tx *db.Tx) error { return insertClient(ctx, tx, &c) })
@@ -373,22 +376,6 @@ func (s *Server) Change(ctx context.Context, by db.Scope, id string, to Client) 
 		c.State, c.Trusted, c.ApprovedBy, c.Approved = Pending, false, "", time.Time{}
 		return nil
 	})
-}
-
-// NewSecret gives a client another secret; the old one opens nothing any more. The new one is returned once.
-func (s *Server) NewSecret(ctx context.Context, by db.Scope, id string) (secret string, err error) {
-	if err := s.auth.RecentIfStaff(by); err != nil {
-		return "", err
-	}
-	err = s.edit(ctx, by, id, "secret of a program replaced", func(c *Client) error {
-		if c.Kind != Secret {
-			return fhir.Problem("business-rule", "This program has no secret.", "Public programs have none, and programs with keys sign instead.")
-		}
-		secret = random(prefixSecret)
-		c.secret = digest(secret)
-		return nil
-	})
-	return secret, err
 }
 
 // Remove deletes a client and ends its grants.

@@ -14,11 +14,15 @@ import (
 var (
 	insertClientRow = db.SQL(`INSERT INTO oauth_client (practice_id, id, state, secret, version, created, used, body)
 		VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (practice_id, id) DO NOTHING`)
-	selectClients = db.SQL(`SELECT id, state, secret, version, created, used, body FROM oauth_client WHERE practice_id = $1`)
+	selectClients = db.SQL(`SELECT id, state, secret, version, created, used, secret_used, former_used, body FROM oauth_client WHERE practice_id = $1`)
 	// The row is locked by touching it, so that two changes at once do not lose one.
 	lockClientRow = db.SQL(`UPDATE oauth_client SET version = version WHERE practice_id = $1 AND id = $2
-		RETURNING id, state, secret, version, created, used, body`)
-	changeClient = db.SQL(`UPDATE oauth_client SET state = $3, secret = $4, version = version + 1, body = $5 WHERE practice_id = $1 AND id = $2`)
+		RETURNING id, state, secret, version, created, used, secret_used, former_used, body`)
+	changeClient = db.SQL(`UPDATE oauth_client SET state = $3, secret = $4, secret_used = $5, former_used = $6, version = version + 1, body = $7
+		WHERE practice_id = $1 AND id = $2`)
+	// Whoever changes the registration meanwhile has the last word about which secret is which.
+	usePresent   = db.SQL(`UPDATE oauth_client SET secret_used = $4 WHERE practice_id = $1 AND id = $2 AND version = $3 AND secret_used < $4`)
+	useFormer    = db.SQL(`UPDATE oauth_client SET former_used = $4 WHERE practice_id = $1 AND id = $2 AND version = $3 AND former_used < $4`)
 	useClient    = db.SQL(`UPDATE oauth_client SET used = $3 WHERE practice_id = $1 AND id = $2`)
 	deleteClient = db.SQL(`DELETE FROM oauth_client WHERE practice_id = $1 AND id = $2`)
 )
@@ -46,9 +50,17 @@ func instant(us int64) time.Time {
 	return time.UnixMicro(us).UTC()
 }
 
+// micro is the inverse of instant.
+func micro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
 func (c *Client) seal(tx *db.Tx) (body, secret []byte, err error) {
 	body, err = sealJSON(tx.Keys(), "oauth_client|"+c.ID, clientBody{c.Kind, c.Name, c.Publisher, c.Redirects, c.LaunchURI, c.Scopes, c.JWKSURL, c.JWKS,
-		c.Trusted, c.Introspects, c.Reason, c.ApprovedBy, c.Approved})
+		c.Trusted, c.Introspects, c.Reason, c.ApprovedBy, c.Approved, c.present.Since, c.formerBody()})
 	secret = []byte{}
 	if c.Kind == Secret {
 		secret = c.secret[:]
@@ -75,8 +87,8 @@ func scanClient(tx *db.Tx, r scanner) (Client, error) {
 	var c Client
 	var state string
 	var secret, body []byte
-	var created, used int64
-	if err := r.Scan(&c.ID, &state, &secret, &c.Version, &created, &used, &body); err != nil {
+	var created, used, secretUsed, formerUsed int64
+	if err := r.Scan(&c.ID, &state, &secret, &c.Version, &created, &used, &secretUsed, &formerUsed, &body); err != nil {
 		return c, err
 	}
 	var b clientBody
@@ -87,6 +99,11 @@ func scanClient(tx *db.Tx, r scanner) (Client, error) {
 	copy(c.secret[:], secret)
 	c.Kind, c.Name, c.Publisher, c.Redirects, c.LaunchURI, c.Scopes = b.Kind, b.Name, b.Publisher, b.Redirects, b.LaunchURI, b.Scopes
 	c.JWKSURL, c.JWKS, c.Trusted, c.Introspects, c.Reason, c.ApprovedBy, c.Approved = b.JWKSURL, b.JWKS, b.Trusted, b.Introspects, b.Reason, b.ApprovedBy, b.Approved
+	c.present = Shared{Since: b.Since, Used: instant(secretUsed)}
+	if b.Former != nil {
+		copy(c.former[:], b.Former.Hash)
+		c.earlier = Shared{Since: b.Former.Since, Used: instant(formerUsed), Until: b.Former.Until}
+	}
 	c.scopes, _ = ParseScopes(c.Scopes)
 	return c, nil
 }
@@ -120,6 +137,6 @@ func updateClientRow(ctx context.Context, tx *db.Tx, c *Client) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, changeClient, int64(tx.Practice()), c.ID, string(c.State), secret, body)
+	_, err = tx.Exec(ctx, changeClient, int64(tx.Practice()), c.ID, string(c.State), secret, micro(c.present.Used), micro(c.earlier.Used), body)
 	return err
 }

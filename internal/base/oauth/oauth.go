@@ -45,7 +45,8 @@ type Server struct {
 	tokens  map[tokenKey]liveToken
 	forgets uint64 // how often something was forgotten: what was read before may be older than the reason
 	sets    map[string]keySet
-	asks    map[db.PracticeID]int // authorization requests in the second that runs
+	noted   map[secretUse]time.Time // minute of the last use that is stored
+	asks    map[db.PracticeID]int   // authorization requests in the second that runs
 	second  int64
 }
 
@@ -55,7 +56,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{db: o.DB, auth: o.Auth, audit: o.Audit, egress: o.Egress, clock: o.DB.Clock(), base: strings.TrimRight(o.Base, "/"), log: o.Log,
-		clients: map[db.PracticeID]clientList{}, keys: map[db.PracticeID]keyList{}, tokens: map[tokenKey]liveToken{}, sets: map[string]keySet{}, asks: map[db.PracticeID]int{}}
+		clients: map[db.PracticeID]clientList{}, keys: map[db.PracticeID]keyList{}, tokens: map[tokenKey]liveToken{}, sets: map[string]keySet{}, noted: map[secretUse]time.Time{}, asks: map[db.PracticeID]int{}}
 }
 
 // Issuer is the address that names a practice's server in tokens.

@@ -98,12 +98,14 @@ func (s *Server) identify(ctx context.Context, p auth.Practice, cr credentials) 
 	if c == nil {
 		c = &Client{}
 	}
-	given := sha256.Sum256([]byte(secret))
-	same := subtle.ConstantTimeCompare(given[:], c.secret[:]) == 1
+	which, same := c.opens(secret, s.clock.Now())
 	if c.Kind != kind || !c.Usable() || kind == Secret && !same {
 		return nil, invalidClient()
 	}
-	return c, nil
+	if kind == Secret {
+		err = s.noteSecret(ctx, p.ID, c, which)
+	}
+	return c, err
 }
 
 // bearer finds the client of a refresh token that came without a client_id. SMART App Launch asks for none when a token is refreshed

@@ -1,10 +1,12 @@
 package apps
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/oauth"
@@ -195,6 +197,19 @@ type detail struct {
 	Secret  string // shown once
 	Problem string
 	Stale   bool // the administrator has to prove to be themself first
+	Secrets []oauth.Shared
+}
+
+// longestKeep is the most days that an old secret can be left working.
+const longestKeep = int(oauth.LongestOverlap / (24 * time.Hour))
+
+// overlaps are the choices for how long the present secret goes on working beside a new one.
+func overlaps(q *ui.Request) []ui.Option {
+	out := []ui.Option{{Value: "0", Label: q.T("apps.secret.keep.none")}}
+	for _, days := range []int{1, 7, longestKeep} {
+		out = append(out, ui.Option{Value: strconv.Itoa(days), Label: q.T("apps.secret.keep.days", strconv.Itoa(days))})
+	}
+	return out
 }
 
 func (s *Screens) program(w *ui.Reply, q *ui.Request) error {
@@ -208,6 +223,7 @@ func (s *Screens) showProgram(w *ui.Reply, q *ui.Request, id string, d detail) (
 	if d.Grants, err = s.server.GrantsOf(q.Context(), q.Staff, id); err != nil {
 		return err
 	}
+	d.Secrets = d.Client.Secrets(q.Now())
 	d.Stale = s.auth.Recent(q.Staff, auth.StepUpWithin) != nil
 	shell, err := s.shell(q, d.Name)
 	if err != nil {
@@ -231,11 +247,17 @@ func (s *Screens) decide(w *ui.Reply, q *ui.Request) (err error) {
 	case "ask":
 		err, done = s.server.Trust(ctx, q.Staff, id, false), "apps.asking"
 	case "secret":
-		secret, e := s.server.NewSecret(ctx, q.Staff, id)
+		days, e := strconv.Atoi(cmp.Or(q.Form("keep"), "0"))
+		if e != nil || days < 0 || days > longestKeep {
+			days = -1 // the answer says what can be chosen
+		}
+		secret, e := s.server.NewSecret(ctx, q.Staff, id, time.Duration(days)*24*time.Hour)
 		if e == nil {
 			return s.showProgram(w, q, id, detail{Secret: secret})
 		}
 		err = e
+	case "end":
+		err, done = s.server.EndFormer(ctx, q.Staff, id), "apps.secret.ended"
 	case "remove":
 		if err = s.server.Remove(ctx, q.Staff, id); err == nil {
 			w.Toast(q.T("apps.removed"), "")

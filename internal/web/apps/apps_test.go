@@ -385,8 +385,23 @@ func TestProgramsPages(t *testing.T) {
 	if status, body := act("suspend", "reason", " "); status != 200 || !strings.Contains(body, "needs a reason") {
 		t.Errorf("stopped without a reason: %d", status)
 	}
-	if status, body := act("secret"); status != 200 || strings.Contains(body, secret) || !strings.Contains(body, "yrw-cs.") {
+	if status, body := act("secret"); status != 200 || strings.Contains(body, secret) || !strings.Contains(body, "yrw-cs.") || strings.Contains(body, "The secret before it") {
 		t.Errorf("another secret: %d", status)
+	}
+	if status, body := act("secret", "keep", "31"); status != 200 || strings.Contains(body, "yrw-cs.") || !strings.Contains(body, "at most 30 days") {
+		t.Errorf("an overlap that is too long: %d", status)
+	}
+	if status, body := act("secret", "keep", "7"); status != 200 || !strings.Contains(body, "The secret before it") || !strings.Contains(body, "works until") || !strings.Contains(body, "not used yet") {
+		t.Errorf("a secret with an overlap: %d", status)
+	}
+	if r, _ := w.ask("quill", "POST", page, url.Values{"do": {"end"}}); r.StatusCode != 403 {
+		t.Errorf("a clinician ended a secret: %d", r.StatusCode)
+	}
+	if status, _ := act("end"); status != 303 {
+		t.Errorf("ending the old secret: %d", status)
+	}
+	if status, body := act("end"); status != 200 || !strings.Contains(body, "No earlier secret") || strings.Contains(body, "The secret before it") {
+		t.Errorf("ending it again: %d", status)
 	}
 	if status, _ := act("suspend", "reason", "Contract ended"); status != 303 {
 		t.Errorf("stopping: %d", status)
