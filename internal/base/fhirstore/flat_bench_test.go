@@ -1,228 +1,273 @@
 package fhirstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
+	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
-	"yarrow.health/internal/standards/fhirjson"
 )
 
-// BenchmarkFlat loads one practice on PostgreSQL to growing sizes and measures single requests at each: the curve must stay flat.
-// YARROW_FLAT names the sizes in resources, as in 1000000,4000000,16000000; a resource takes some 1.3 KB of disk, and -timeout 0
-// belongs to it. Bodies and index rows are made by the store's own code and go in by COPY.
+// BenchmarkFlat measures single requests of one practice on PostgreSQL at several sizes, in turns, so that whatever else the
+// machine does meets all sizes alike: the curve must stay flat. See flat_data_test.go for how the data sets are made and
+// removed. Each turn draws patients from the whole practice and asks for each twice: the first time its pages come from
+// wherever they are, the second time from memory.
 func BenchmarkFlat(b *testing.B) {
-	sizes := os.Getenv("YARROW_FLAT")
-	if sizes == "" {
-		sizes = "2000,8000"
+	dir, sizes, settings := flatFolder(), flatSizes(b, "2000,8000"), flatSettings
+	own := os.Getenv("YARROW_FLAT_DATA") == ""
+	if own {
+		settings = smallSettings
 	}
-	s := benchOn(b, dbtest.PostgreSQL(b, nil))
-	s.put(flatPatient("first", 0))
-	patients := 0
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil || n < patients*flatEach {
-			b.Fatalf("YARROW_FLAT: %q is not a size, or smaller than the one before", size)
-		}
-		s.grow(patients, n/flatEach)
-		patients = n / flatEach
-		b.Run(size, func(b *testing.B) {
-			for b.Loop() {
-				s.flat(b, patients)
+	if *flatRemove || own {
+		b.Cleanup(func() { // after the server has stopped
+			if err := os.RemoveAll(dir); err != nil {
+				b.Error(err)
 			}
 		})
 	}
-}
-
-// flatEach is how many resources a patient has, the Patient among them.
-const flatEach = 100
-
-var flatCodes = strings.Fields("8302-2 29463-7 39156-5 85354-9 4548-4 2339-0 6299-2 38483-4 49765-1 6298-4 2069-3 20565-8 2093-3 2571-8 18262-6 2085-9 33914-3 72166-2")
-
-// flatName is a family name that hardly another patient has.
-func flatName(i int) string {
-	syllables := strings.Fields("ba ber cor dan el fer gar hol in jo kel lan mor nor ol per quin ros sal ter ul ver wil yor zan")
-	var name strings.Builder
-	for i = i*7919 + 400_000; i > 0; i /= len(syllables) {
-		name.WriteString(syllables[i%len(syllables)])
+	if *flatBuild {
+		settings = append(settings, "autovacuum=off") // each data set is vacuumed when it is whole
 	}
-	return name.String()
-}
-
-func flatPatient(id string, i int) string {
-	return fmt.Sprintf(`{"resourceType":"Patient","id":%q,"identifier":[{"system":"urn:mrn","value":"M%d"}],"active":true,"name":[{"use":"official","family":%q,"given":["Ann","Mary"]}],`+
-		`"telecom":[{"system":"phone","value":"555-%07d"}],"gender":"female","birthDate":"%d-%02d-%02d","address":[{"line":["%d Main Street"],"city":"Springfield","state":"MA","postalCode":"%05d"}]}`,
-		id, i, flatName(i), i, 1930+i%90, 1+i%12, 1+i%28, i%9999, i%99999)
-}
-
-func flatObservation(i, j int) string {
-	day := time.Date(2015, 1, 1, 9, 0, 0, 0, time.UTC).AddDate(0, 0, 37*j)
-	return fmt.Sprintf(`{"resourceType":"Observation","id":"o%d-%d","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],`+
-		`"code":{"coding":[{"system":"http://loinc.org","code":%q,"display":"Measurement"}],"text":"Measurement"},"subject":{"reference":"Patient/p%d"},"encounter":{"reference":"Encounter/e%d-%d"},`+
-		`"effectiveDateTime":%q,"issued":%q,"valueQuantity":{"value":%d.%d,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}`,
-		i, j, flatCodes[j%len(flatCodes)], i, i, j/10, day.Format(time.RFC3339), day.Format(time.RFC3339), 40+j, i%10)
-}
-
-// grow adds the patients from…to-1 with their observations.
-func (b *bench) grow(from, to int) {
-	b.t.Helper()
-	ctx := context.Background()
-	var rid, seq int64
-	b.view(system(1), func(ctx context.Context, tx *db.Tx) error {
-		return tx.QueryRow(ctx, db.SQL(`SELECT rid, seq FROM fhir_counter WHERE practice_id = $1`), int64(1)).Scan(&rid, &seq)
-	})
-	work := make(chan int)
-	var wg sync.WaitGroup
-	const step = 40
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			conn, err := pgx.Connect(ctx, b.d.Super)
-			if err != nil {
-				b.t.Error(err)
-			}
-			defer conn.Close(ctx)
-			for first := range work {
-				if conn != nil && !b.t.Failed() {
-					b.copyIn(ctx, conn, first, min(first+step, to), rid+1+int64(first-from)*flatEach, seq+1+int64(first-from)*flatEach)
-				}
-			}
-		})
-	}
-	for first := from; first < to; first += step {
-		work <- first
-	}
-	close(work)
-	wg.Wait()
-	if b.t.Failed() {
-		b.t.FailNow()
-	}
-	n := int64(to-from) * flatEach
-	b.d.Force(b.t, 1, fmt.Sprintf(`UPDATE fhir_counter SET rid = %d, seq = %d WHERE practice_id = $1`, rid+n, seq+n))
-	conn, err := pgx.Connect(ctx, b.d.Super)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	for _, text := range []string{"VACUUM (ANALYZE) yarrow.resource", "VACUUM (ANALYZE) yarrow.hkey", "VACUUM (ANALYZE) yarrow.rkey", "CHECKPOINT"} {
-		if _, err := conn.Exec(ctx, text); err != nil {
-			b.t.Fatal(err)
-		}
+	k := dbtest.Keep(b, dir, settings...)
+	switch {
+	case *flatRemove:
+	case *flatBuild:
+		fmt.Fprintln(os.Stderr, "built:", buildFlat(b, k, sizes, *flatFor))
+	case own:
+		b.Log("YARROW_FLAT_DATA names no folder: two small practices show that this works, and nothing else")
+		measureFlat(b, k, buildFlat(b, k, sizes, 0))
+	default:
+		sizes = slices.DeleteFunc(sizes, func(size int) bool { return !k.Has(b, flatSet(size)) })
+		measureFlat(b, k, sizes)
 	}
 }
 
-// copyIn makes the rows of some patients, numbered from rid and seq on, and copies them in.
-func (b *bench) copyIn(ctx context.Context, conn *pgx.Conn, from, to int, rid, seq int64) {
-	w := &writer{s: b.Store}
-	var rows [][]any
-	add := func(raw string) error {
-		n, err := fhirjson.Parse([]byte(raw), fhirjson.Limits{})
-		if err != nil {
-			return err
-		}
-		p, err := b.prepare(n)
-		if err != nil {
-			return err
-		}
-		x := p.index(w.tx.Keys())
-		v := &version{bodyRow: bodyRow{practice: 1, typ: typeCode(p.Type), idh: keyspaceOf(w.tx.Keys()).id(p.Type, p.ID), version: 1, seq: seq, labels: x.labels},
-			rid: rid, isNew: true, x: x, packed: p.packed, p: p, out: &Resource{}}
-		w.index(rid, nil, &x.keys)
-		rows = append(rows, w.finish(v))
-		rid, seq = rid+1, seq+1
-		return nil
-	}
-	err := b.d.View(ctx, system(1), func(tx *db.Tx) error {
-		w.tx = tx
-		for i := from; i < to; i++ {
-			if err := add(flatPatient(fmt.Sprint("p", i), i)); err != nil {
-				return err
-			}
-			for j := range flatEach - 1 {
-				if err := add(flatObservation(i, j)); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	for _, t := range []struct {
-		table, columns string
-		rows           [][]any
-	}{
-		{"resource", "practice_id rid idh version seq date span facet patient encounter author labels type deleted idx_keys body", rows},
-		{"hkey", "practice_id h d rid", w.hashes},
-		{"rkey", "practice_id p lo hi rid", w.spans},
-	} {
-		if err == nil {
-			_, err = conn.CopyFrom(ctx, pgx.Identifier{"yarrow", t.table}, strings.Fields(t.columns), pgx.CopyFromRows(t.rows))
-		}
-	}
-	if err != nil {
-		b.t.Error(err)
-	}
+// asked is a kind of request of BenchmarkFlat.
+type asked struct {
+	name  string
+	times int // a turn
+	again bool
+	do    func(b *bench, i int) error
 }
 
-// flat measures single requests, one after another, of a practice with so many patients.
-func (b *bench) flat(t *testing.B, patients int) {
-	ctx := context.Background()
-	r := rand.New(rand.NewPCG(1, uint64(patients)))
-	search := func(tx *db.Tx, query string) error {
-		page, err := b.Search(ctx, tx, parse(t, query+"&_count=20"))
-		if err == nil && len(page.Resources) == 0 {
-			err = fmt.Errorf("%s finds nothing", query)
+var flatRequests = []asked{
+	{"read", 300, true, glanced(func(ctx context.Context, b *bench, tx *db.Tx, i int) error {
+		_, err := b.Read(ctx, tx, "Patient", fmt.Sprint("p", i))
+		return err
+	})},
+	{"search by patient and code", 300, true, glanced(func(ctx context.Context, b *bench, tx *db.Tx, i int) error {
+		return b.finds(ctx, tx, fmt.Sprintf("Observation?patient=p%d&code=http://loinc.org|%s", i, flatCodes[i%len(flatCodes)]))
+	})},
+	{"search by name", 300, true, glanced(func(ctx context.Context, b *bench, tx *db.Tx, i int) error {
+		return b.finds(ctx, tx, "Patient?name="+flatName(i))
+	})},
+	{"chart", 100, true, glanced(func(ctx context.Context, b *bench, tx *db.Tx, i int) error {
+		c, err := b.Compartment(ctx, tx, fmt.Sprint("p", i), []string{"AllergyIntolerance", "CarePlan", "Condition", "Encounter", "Immunization", "MedicationRequest", "Observation", "Procedure"}, 50)
+		if err == nil && len(c.ByType["Observation"]) != 50 {
+			err = fmt.Errorf("a chart lacks results")
 		}
 		return err
+	})},
+	{"create", 150, false, func(b *bench, i int) error {
+		p, err := b.PrepareNew(context.Background(), []byte(flatPatient("x", 1e8+i)))
+		if err != nil {
+			return err
+		}
+		return b.try(system(1), func(ctx context.Context, tx *db.Tx) error { _, err := b.Create(ctx, tx, p); return err })
+	}},
+	{"update", 150, true, func(b *bench, i int) error {
+		p, err := b.Prepare(context.Background(), []byte(flatPatientWith(fmt.Sprint("p", i), i, rand.IntN(1e7))))
+		if err != nil {
+			return err
+		}
+		return b.try(system(1), func(ctx context.Context, tx *db.Tx) error { _, err := b.Update(ctx, tx, p, 0); return err })
+	}},
+}
+
+func glanced(fn func(ctx context.Context, b *bench, tx *db.Tx, i int) error) func(b *bench, i int) error {
+	return func(b *bench, i int) error {
+		ctx := context.Background()
+		return b.d.Glance(ctx, system(1), func(tx *db.Tx) error { return fn(ctx, b, tx, i) })
 	}
-	glance := func(fn func(tx *db.Tx, i int) error) func() error {
-		return func() error {
-			i := r.IntN(patients)
-			return b.d.Glance(ctx, system(1), func(tx *db.Tx) error { return fn(tx, i) })
+}
+
+func (b *bench) finds(ctx context.Context, tx *db.Tx, query string) error {
+	page, err := b.Search(ctx, tx, parse(b.t, query+"&_count=20"))
+	if err == nil && len(page.Resources) == 0 {
+		err = fmt.Errorf("%s finds nothing", query)
+	}
+	return err
+}
+
+// flatTook is how long requests took, in µs: by size, kind of request, and whether it was the second time.
+type flatTook map[flatCell][]float64
+
+type flatCell struct {
+	size, request int
+	again         bool
+}
+
+// measureFlat takes turns until the time is up, prints a table and writes down the plans.
+func measureFlat(t *testing.B, k *dbtest.Kept, sizes []int) {
+	if len(sizes) == 0 {
+		t.Fatal("there are no data sets of these sizes: build them with -flat.build")
+	}
+	stores := make([]*bench, len(sizes))
+	for i, size := range sizes {
+		stores[i] = flatStore(t, k, size)
+		stores[i].turn(size, -1, nil) // reads the upper pages of the indexes
+	}
+	real := clock.System()
+	start := real.Now()
+	took := flatTook{}
+	turns := 0
+	for ; turns == 0 || real.Since(start) < *flatFor; turns++ {
+		for i := range sizes {
+			i = (i + turns) % len(sizes)
+			stores[i].turn(sizes[i], turns, took)
 		}
 	}
-	for _, m := range []struct {
-		name string
-		do   func() error
-	}{
-		{"read", glance(func(tx *db.Tx, i int) error { _, err := b.Read(ctx, tx, "Patient", fmt.Sprint("p", i)); return err })},
-		{"code", glance(func(tx *db.Tx, i int) error {
-			return search(tx, fmt.Sprintf("Observation?patient=p%d&code=http://loinc.org|%s", i, flatCodes[r.IntN(len(flatCodes))]))
-		})},
-		{"name", glance(func(tx *db.Tx, i int) error { return search(tx, "Patient?name="+flatName(i)) })},
-		{"create", func() error {
-			p, err := b.PrepareNew(ctx, []byte(flatPatient("x", r.IntN(1e9))))
-			if err != nil {
-				return err
-			}
-			return b.try(system(1), func(ctx context.Context, tx *db.Tx) error { _, err := b.Create(ctx, tx, p); return err })
-		}},
-	} {
-		const times = 2000
-		real := clock.System()
-		took := make([]float64, 0, times)
-		for i := range times + times/10 {
+	fmt.Printf("\n%d turns\n\n", turns)
+	took.print(sizes)
+	plans := filepath.Join(flatFolder(), "plans.txt")
+	if err := os.WriteFile(plans, []byte(flatPlans(t, k, sizes)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("\nHow each statement was carried out stands in %s.\n", plans)
+}
+
+// turn asks once for everything, a little without counting it first. With took nil nothing is counted.
+func (b *bench) turn(size, turn int, took flatTook) {
+	real := clock.System()
+	patients := size / flatEach
+	for n, m := range flatRequests {
+		r := rand.New(rand.NewPCG(uint64(turn+1), uint64(n)))
+		draw := make([]int, m.times)
+		ask := func(i int) float64 {
 			start := real.Now()
-			if err := m.do(); err != nil {
+			if err := m.do(b, i); err != nil {
+				b.t.Fatalf("%s: %v", m.name, err)
+			}
+			return float64(real.Since(start).Nanoseconds()) / 1000
+		}
+		for range 20 {
+			ask(r.IntN(patients))
+		}
+		for _, again := range []bool{false, true} {
+			if again && !m.again {
+				continue
+			}
+			for i := range draw {
+				if !again {
+					draw[i] = r.IntN(patients)
+				}
+				if us := ask(draw[i]); took != nil {
+					cell := flatCell{size, n, again}
+					took[cell] = append(took[cell], us)
+				}
+			}
+		}
+	}
+}
+
+// print writes a row for each kind of request, and how its median at the largest size compares with that at the smallest.
+func (f flatTook) print(sizes []int) {
+	var head, rule strings.Builder
+	for _, size := range sizes {
+		fmt.Fprintf(&head, " %.4g M |", float64(size)/1e6)
+		rule.WriteString("---|")
+	}
+	fmt.Printf("| p50 / p95 in µs |%s largest : smallest |\n|---|%s---|\n", head.String(), rule.String())
+	for n, m := range flatRequests {
+		for _, again := range []bool{false, true} {
+			if again && !m.again {
+				continue
+			}
+			name := m.name
+			if again {
+				name += ", again"
+			}
+			fmt.Printf("| %s |", name)
+			var medians []float64
+			for _, size := range sizes {
+				all := f[flatCell{size, n, again}]
+				slices.Sort(all)
+				medians = append(medians, all[len(all)/2])
+				fmt.Printf(" %.0f / %.0f |", all[len(all)/2], all[len(all)*95/100])
+			}
+			fmt.Printf(" %.2f |\n", medians[len(medians)-1]/cmp.Or(medians[0], 1))
+		}
+	}
+}
+
+// What of a plan does not say how the work was done.
+var planNoise = regexp.MustCompile(`  \(cost=[^)]*\)|^Query Text: .*`)
+
+// flatPlans has the server say how it carries out each statement of each kind of request, at each size.
+func flatPlans(t testing.TB, k *dbtest.Kept, sizes []int) string {
+	var out strings.Builder
+	by := map[int][]string{}
+	for _, size := range sizes {
+		name := flatSet(size)
+		var set, reset []string
+		for _, s := range [][2]string{{"session_preload_libraries", "'auto_explain'"}, {"auto_explain.log_min_duration", "0"}, {"auto_explain.log_analyze", "on"},
+			{"auto_explain.log_buffers", "on"}, {"auto_explain.log_timing", "off"}} {
+			set = append(set, "ALTER DATABASE "+name+" SET "+s[0]+" = "+s[1])
+			reset = append(reset, "ALTER DATABASE "+name+" RESET "+s[0])
+		}
+		k.Super(t, "", set...)
+		b := flatStore(t, k, size)
+		k.Super(t, "", reset...)
+		for _, m := range flatRequests {
+			for i := range 3 { // the first ones read what is kept once for all, and prepare statements
+				if err := m.do(b, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := logged(t, k, 0)
+			if err := m.do(b, 3); err != nil {
 				t.Fatal(err)
 			}
-			if i >= times/10 { // the first ones warm up
-				took = append(took, float64(real.Since(start).Microseconds()))
-			}
+			by[size] = append(by[size], logged(t, k, len(before)))
 		}
-		slices.Sort(took)
-		t.ReportMetric(took[len(took)/2], m.name+"-p50-µs")
-		t.ReportMetric(took[len(took)*95/100], m.name+"-p95-µs")
 	}
+	for n, m := range flatRequests {
+		for _, size := range sizes {
+			fmt.Fprintf(&out, "## %s, %d resources\n\n%s\n", m.name, size, by[size][n])
+		}
+	}
+	return out.String()
+}
+
+// logged is what the server logged beyond the first bytes.
+func logged(t testing.TB, k *dbtest.Kept, from int) string {
+	all, err := os.ReadFile(k.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from == 0 {
+		return string(all)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(all[from:])) {
+		line = strings.TrimSuffix(line, "\n")
+		if rest, ok := strings.CutPrefix(line, "LOG:  duration: "); ok {
+			out.WriteString("\nms " + strings.TrimSuffix(rest, "  plan:") + "\n")
+			continue
+		}
+		line = planNoise.ReplaceAllString(strings.TrimPrefix(line, "\t"), "")
+		if line != "" {
+			out.WriteString("    " + line + "\n")
+		}
+	}
+	return out.String()
 }

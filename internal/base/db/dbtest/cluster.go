@@ -35,10 +35,11 @@ var settings = []string{
 }
 
 type cluster struct {
-	dir    string
-	bin    string
-	server *syscall.Credential // whom the server runs as; nil: us
-	held   *pgx.Conn           // open as long as the process lives, so that the watch does not find the server idle between two tests
+	dir      string
+	bin      string
+	settings []string
+	server   *syscall.Credential // whom the server runs as; nil: us
+	held     *pgx.Conn           // open as long as the process lives, so that the watch does not find the server idle between two tests
 }
 
 func folder() string {
@@ -50,12 +51,15 @@ func (c *cluster) url(role, database string) string {
 }
 
 // theCluster starts or finds the cluster, once per process.
-var theCluster = sync.OnceValues(func() (*cluster, error) {
+var theCluster = sync.OnceValues(func() (*cluster, error) { return clusterIn(folder(), settings) })
+
+// clusterIn starts or finds the cluster of a folder.
+func clusterIn(dir string, settings []string) (*cluster, error) {
 	bin, err := findPostgres()
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: folder(), bin: bin}
+	c := &cluster{dir: dir, bin: bin, settings: settings}
 	if os.Getuid() == 0 { // the server refuses to run as root
 		u, err := user.Lookup("postgres")
 		if err != nil {
@@ -73,7 +77,7 @@ var theCluster = sync.OnceValues(func() (*cluster, error) {
 		return err
 	})
 	return c, err
-})
+}
 
 func findPostgres() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -142,7 +146,7 @@ func (c *cluster) start() error {
 		}
 	}
 	options := []string{"-c unix_socket_directories='" + c.dir + "'"}
-	for _, s := range settings {
+	for _, s := range c.settings {
 		options = append(options, "-c "+s)
 	}
 	if err := c.run("pg_ctl", "-D", data, "-l", filepath.Join(c.dir, "log"), "-w", "-t", "60", "-o", strings.Join(options, " "), "start"); err != nil {

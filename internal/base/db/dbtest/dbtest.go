@@ -89,22 +89,35 @@ func PostgreSQL(t testing.TB, files fs.FS) *DB {
 func (d *DB) open(t testing.TB) {
 	t.Helper()
 	d.Clock = clock.NewManual(Start)
-	o := keys.DefaultOptions(d.Dir)
-	o.MasterText, o.MayCreate, o.Clock = "", true, d.Clock
-	ring, _, err := keys.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Keys = ring
-	d.options.Keys, d.options.Clock = ring, d.Clock
-	if d.DB, err = db.Open(t.Context(), d.options); err != nil {
-		t.Fatal(err)
-	}
+	d.Keys = ringOf(t, d.Dir, d.Clock)
+	d.openWith(t)
 	t.Cleanup(func() {
 		if err := d.DB.Close(); err != nil {
 			t.Errorf("closing the database: %v", err)
 		}
 	})
+}
+
+// ringOf opens the keys beside a data folder, and makes them when there are none.
+func ringOf(t testing.TB, dir string, c *clock.Clock) *keys.Ring {
+	t.Helper()
+	o := keys.DefaultOptions(dir)
+	o.MasterText, o.MayCreate, o.Clock = "", true, c
+	ring, _, err := keys.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// openWith opens the database with the keys and the clock that it has been given.
+func (d *DB) openWith(t testing.TB) {
+	t.Helper()
+	d.options.Keys, d.options.Clock = d.Keys, d.Clock
+	var err error
+	if d.DB, err = db.Open(t.Context(), d.options); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range []db.PracticeID{1, 2} {
 		if err := d.Create(t.Context(), p); err != nil {
 			t.Fatal(err)
