@@ -26,6 +26,7 @@ func (e *Exports) Operations() []fhirapi.Operation {
 		{Name: "_elements", Type: "string", Max: -1, Doc: "Only these elements, such as id or Patient.name, and those that must be there."},
 		{Name: "_typeFilter", Type: "string", Max: -1, Doc: "Only resources of a type that answer a search, such as Observation?category=laboratory; of several for one type, any."},
 		{Name: "includeAssociatedData", Type: "code", Max: -1, Doc: "LatestProvenanceResources or RelevantProvenanceResources."},
+		{Name: "organizeOutputBy", Type: "string", Max: 1, Doc: "Patient: the files hold one block for each patient, behind a header, instead of one type each."},
 		{Name: "allowPartialManifests", Type: "boolean", Max: 1, Doc: "Taken, without effect: the manifest is whole when it is there."},
 	}
 	patients := append(slices.Clone(params), fhirapi.Param{Name: "patient", Type: "Reference", Max: -1, Doc: "Only these patients; in the body of a POST."})
@@ -179,14 +180,16 @@ func (o *order) read(c *fhirapi.Call) error {
 			}
 			o.Patients = append(o.Patients, id)
 		case "organizeOutputBy":
-			if err := pass(fhir.Problem("not-supported", "The files of an export are organised by the type of resource only.",
-				"Leave organizeOutputBy out and bring the lines together by the patient they refer to, or export one patient at a time with the parameter patient.").At(at)); err != nil {
+			if p.Text() == "Patient" {
+				o.Blocks = true
+			} else if err := pass(fhir.Problem("not-supported", "The files of an export are organised by Patient, or by the type of resource, only.",
+				"Use organizeOutputBy=Patient, or leave it out.").At(at)); err != nil {
 				return err
 			}
 		case "allowPartialManifests", "_format", "_pretty":
 		default:
 			if err := pass(fhir.Problem("not-supported", fmt.Sprintf("$export has no parameter %q here.", cut(p.Name)),
-				"It takes _type, _typeFilter, _since, _until, _elements, _outputFormat, includeAssociatedData and, for patients, patient.").At(at)); err != nil {
+				"It takes _type, _typeFilter, _since, _until, _elements, _outputFormat, includeAssociatedData, organizeOutputBy and, for patients, patient.").At(at)); err != nil {
 				return err
 			}
 		}

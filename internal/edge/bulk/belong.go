@@ -49,24 +49,13 @@ func (w *writer) belongs(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) 
 		return false, "", nil
 	}
 	// Where a record came from belongs to whom the record belongs.
-	var refs []string
-	for _, v := range fhirsearch.Values("Provenance", "target", r.Node()) {
-		if v.RefID != "" {
-			refs = append(refs, v.RefType+"/"+v.RefID)
+	targets, err := w.targets(ctx, tx, r)
+	for _, t := range targets {
+		if p := fhirapi.PatientOf(t); p != "" && w.wanted(p) {
+			return true, p, nil
 		}
 	}
-	targets, err := w.e.o.Store.ReadMany(ctx, tx, refs)
-	if err != nil {
-		return false, "", err
-	}
-	for _, ref := range refs {
-		if t := targets[ref]; t != nil {
-			if p := fhirapi.PatientOf(t); p != "" && w.wanted(p) {
-				return true, p, nil
-			}
-		}
-	}
-	return false, "", nil
+	return false, "", err
 }
 
 // wanted says whether a patient is one of those asked for.

@@ -70,9 +70,13 @@ type Options struct {
 type Exports struct {
 	o     Options
 	clock *clock.Clock
-	// flushAt is how many resources are read between two commits, pageSize how many in one query, and sliceFor how long one job works.
+	// flushAt is how many resources, flushBytes how many bytes of lines are read between two commits, pageSize how many in one query, and
+	// sliceFor how long one job works.
 	flushAt, pageSize int
+	flushBytes        int64
 	sliceFor          time.Duration
+	// fileSize is how many bytes of lines a file holds before another one is begun, and splitAt how many of a bucket are sorted at once.
+	fileSize, splitAt int64
 	afterCommit       func() // of a test that stops the work there
 }
 
@@ -81,7 +85,7 @@ func New(o Options) *Exports {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Exports{o: o, clock: o.DB.Clock(), flushAt: 20_000, pageSize: 1000, sliceFor: 30 * time.Second}
+	e := &Exports{o: o, clock: o.DB.Clock(), flushAt: 20_000, pageSize: 1000, flushBytes: 16 << 20, sliceFor: 30 * time.Second, fileSize: 256 << 20, splitAt: 32 << 20}
 	o.Queue.Handle(workKind, e.work)
 	o.Queue.Handle(expireKind, e.expire)
 	o.Queue.Handle(sweepKind, e.expire)
@@ -112,20 +116,28 @@ type order struct {
 	At       int64               `json:"at"`               // the moment the export shows
 	Passed   []string            `json:"passed,omitempty"` // parameters that were passed over
 
+	// Blocks asks for files organised by patient. Sorting says that everything was read and is being put together, and Block whose
+	// block the last one written is.
+	Blocks  bool   `json:"blocks,omitempty"`
+	Sorting bool   `json:"sorting,omitempty"`
+	Block   string `json:"block,omitempty"`
+
 	// Access is what the owner could reach when asking, and Change the last change of the practice when the work was done: while both
 	// are the same, nothing has to be looked at again when a file is sent. Mixed says that Access changed meanwhile.
 	Access string `json:"access"`
 	Change int64  `json:"change,omitempty"`
 	Mixed  bool   `json:"mixed,omitempty"`
 
-	// Of an import: who brought it, where it is said to come from, its sources and how many of them are here, the part and the line to
-	// go on from, and what no Provenance tells of yet.
+	// Part and Line are where an import, and Part where the sorting of a bucket, goes on.
+	Part int `json:"part,omitempty"`
+	Line int `json:"line,omitempty"`
+
+	// Of an import: who brought it, where it is said to come from, its sources and how many of them are here, and what no Provenance
+	// tells of yet.
 	Name    string   `json:"name,omitempty"`
 	From    string   `json:"from,omitempty"`
 	Sources []source `json:"sources,omitempty"`
 	Fetched int      `json:"fetched,omitempty"`
-	Part    int      `json:"part,omitempty"`
-	Line    int      `json:"line,omitempty"`
 	Told    []string `json:"told,omitempty"`
 
 	Cursor string `json:"cursor,omitempty"`
@@ -150,13 +162,25 @@ const (
 
 // file is one file of an export. Its number is its place in the list.
 type file struct {
-	Kind  string `json:"kind"` // output, deleted, error, or input of an import
+	Kind  string `json:"kind"` // output, blocks, deleted or error; a bucket on the way to blocks; or input of an import
 	Type  string `json:"type"`
 	Lines int    `json:"lines"`
 	Bytes int64  `json:"bytes"`
 	Parts int    `json:"parts"`
 	// Source is, of a file of errors of an import, the place of the source whose lines it tells of.
 	Source int `json:"source,omitempty"`
+	// Next is, of a file whose last block goes on in another, the number of that; 0 for none. Of is, of a bucket, the patient of all its
+	// lines, "" for several.
+	Next int    `json:"next,omitempty"`
+	Of   string `json:"of,omitempty"`
+}
+
+// name is the last part of the file's address.
+func (f *file) name(number int) string {
+	if f.Kind == blockFile {
+		return fmt.Sprintf("%d.ndjson", number)
+	}
+	return fmt.Sprintf("%d.%s.ndjson", number, f.Type)
 }
 
 // newSecret is 256 random bits for an address.

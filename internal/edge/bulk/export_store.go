@@ -15,6 +15,7 @@ var (
 	updateExport = db.SQL(`UPDATE export SET state = $4, step = step + 1, expires = $5, body = $6 WHERE practice_id = $1 AND h = $2 AND step = $3`)
 	dropExport   = db.SQL(`DELETE FROM export WHERE practice_id = $1 AND h = $2`)
 	dropUpload   = db.SQL(`DELETE FROM export_part WHERE practice_id = $1 AND h = $2 AND file = 0`)
+	dropFile     = db.SQL(`DELETE FROM export_part WHERE practice_id = $1 AND h = $2 AND file = $3`)
 	dropParts    = db.SQL(`DELETE FROM export_part WHERE practice_id = $1 AND h = $2`)
 	selectOver   = db.SQL(`SELECT h FROM export WHERE practice_id = $1 AND expires <= $2 ORDER BY expires LIMIT 100`)
 	countBusy    = db.SQL(`SELECT COUNT(*) FROM export WHERE practice_id = $1 AND owner = $2 AND state = 0 AND expires > $3`)
@@ -94,7 +95,12 @@ func deleteUpload(ctx context.Context, tx *db.Tx, h int64) error {
 	return deleteWith(ctx, tx, h, dropUpload)
 }
 
-func deleteWith(ctx context.Context, tx *db.Tx, h int64, which *db.Stmt) error {
+// deleteFile removes one file of an export, in the same way.
+func deleteFile(ctx context.Context, tx *db.Tx, h int64, file int) error {
+	return deleteWith(ctx, tx, h, dropFile, int64(file))
+}
+
+func deleteWith(ctx context.Context, tx *db.Tx, h int64, which *db.Stmt, more ...any) error {
 	if tx.Engine() == db.SQLite {
 		rows, err := tx.Query(ctx, secureDelete)
 		if err != nil {
@@ -102,7 +108,7 @@ func deleteWith(ctx context.Context, tx *db.Tx, h int64, which *db.Stmt) error {
 		}
 		rows.Close()
 	}
-	_, err := tx.Exec(ctx, which, int64(tx.Practice()), h)
+	_, err := tx.Exec(ctx, which, append([]any{int64(tx.Practice()), h}, more...)...)
 	return err
 }
 

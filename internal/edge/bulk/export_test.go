@@ -255,7 +255,7 @@ func TestExport(t *testing.T) {
 			"$export?_type=Patient&_typeFilter=Observation?status=final":      "does not name",
 			"$export?_elements=nome":                                          "there is not",
 			"$export?includeAssociatedData=everything":                        "does not know",
-			"Patient/$export?organizeOutputBy=Patient":                        "organised by the type",
+			"$export?organizeOutputBy=Practitioner":                           "organised by Patient",
 			"$export?sort=1":                      "no parameter",
 			"$export?patient=Patient/ann":         "takes no patients",
 			"Patient/$export?_type=Questionnaire": "not part of patients",

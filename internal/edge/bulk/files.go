@@ -144,15 +144,17 @@ type manifest struct {
 	TransactionTime     string         `json:"transactionTime"`
 	Request             string         `json:"request"`
 	RequiresAccessToken bool           `json:"requiresAccessToken"`
+	OutputOrganizedBy   string         `json:"outputOrganizedBy,omitempty"`
 	Output              []manifestFile `json:"output"`
 	Deleted             []manifestFile `json:"deleted"`
 	Error               []manifestFile `json:"error"`
 }
 
 type manifestFile struct {
-	Type  string `json:"type"`
+	Type  string `json:"type,omitempty"`
 	Input string `json:"inputUrl,omitempty"` // of an import: the file that it is about
 	URL   string `json:"url,omitempty"`      // none for what an import took
+	Next  string `json:"continuesInFile,omitempty"`
 	Count int    `json:"count"`
 }
 
@@ -168,6 +170,8 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 			progress = fmt.Sprintf("%d of %d files fetched", o.Fetched, len(o.Sources))
 		case o.Level == ofImport:
 			progress = fmt.Sprintf("%d lines done", o.Read)
+		case o.Sorting:
+			progress = fmt.Sprintf("%d resources looked at, being put together by patient", o.Read)
 		}
 		w.Header().Set("X-Progress", progress)
 		w.Header().Set("Content-Length", "0")
@@ -184,14 +188,20 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 			m.Output = append(m.Output, manifestFile{Type: typ, Input: from.URL, Count: from.Counts[typ]})
 		}
 	}
-	at := e.origin(r)
+	if o.Blocks {
+		m.OutputOrganizedBy = "Patient"
+	}
+	at := fmt.Sprintf("%s/%s/bulk/%s/", e.origin(r), p.Slug, r.PathValue("export"))
 	for i, f := range o.Files {
-		item := manifestFile{Type: f.Type, URL: fmt.Sprintf("%s/%s/bulk/%s/%d.%s.ndjson", at, p.Slug, r.PathValue("export"), i, f.Type), Count: f.Lines}
+		item := manifestFile{Type: f.Type, URL: at + f.name(i), Count: f.Lines}
+		if f.Next != 0 {
+			item.Next = at + o.Files[f.Next].name(f.Next)
+		}
 		if len(o.Sources) > 0 {
 			item.Input = o.Sources[f.Source].URL
 		}
 		switch f.Kind {
-		case outputFile:
+		case outputFile, blockFile:
 			m.Output = append(m.Output, item)
 		case deletedFile:
 			m.Deleted = append(m.Deleted, item)
@@ -223,9 +233,9 @@ func (e *Exports) origin(r *http.Request) string {
 // send gives a file, part by part. Of each part the access to its patients is on record before its first byte leaves, and what the one
 // who asks may no longer read is left out.
 func (e *Exports) send(ctx context.Context, w http.ResponseWriter, r *http.Request, s db.Scope, o *order, name string) error {
-	number, rest, _ := strings.Cut(name, ".")
+	number, _, _ := strings.Cut(name, ".")
 	n, err := strconv.Atoi(number)
-	if o.state != done || err != nil || n < 0 || n >= len(o.Files) || o.Files[n].Kind == inputFile || number != strconv.Itoa(n) || rest != o.Files[n].Type+".ndjson" {
+	if o.state != done || err != nil || n < 0 || n >= len(o.Files) || o.Files[n].Kind == inputFile || o.Files[n].Kind == bucketFile || name != o.Files[n].name(n) {
 		return gone()
 	}
 	h := w.Header()
@@ -245,8 +255,9 @@ func (e *Exports) send(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	control := http.NewResponseController(w)
 	begun := false
+	var head *line // of a block none of whose lines was sent yet
 	for part := range o.Files[n].Parts {
-		text, err := e.part(ctx, s, o, n, part)
+		text, err := e.part(ctx, s, o, n, part, &head)
 		if err != nil {
 			if !begun {
 				h.Del("Content-Encoding")
@@ -279,8 +290,9 @@ func acceptsGzip(accept string) bool {
 	return false
 }
 
-// part gives the lines of a part that may be sent, after the access is on record.
-func (e *Exports) part(ctx context.Context, s db.Scope, o *order, n, part int) ([]byte, error) {
+// part gives the lines of a part that may be sent, after the access is on record. head is carried from part to part: a block of which
+// nothing may be sent has no header either, and the header of one of which something may goes before that.
+func (e *Exports) part(ctx context.Context, s db.Scope, o *order, n, part int, head **line) ([]byte, error) {
 	var lines []line
 	err := e.o.DB.View(ctx, s, func(tx *db.Tx) error {
 		sealed, err := loadPart(ctx, tx, o.h, n, part)
@@ -293,7 +305,7 @@ func (e *Exports) part(ctx context.Context, s db.Scope, o *order, n, part int) (
 		if lines, err = openPart(tx.Practice(), tx.Keys(), o.h, n, part, sealed); err != nil {
 			return err
 		}
-		if o.Files[n].Kind != outputFile {
+		if o.Files[n].Kind != outputFile && o.Files[n].Kind != blockFile {
 			return nil
 		}
 		last, err := e.o.Store.LastChange(ctx, tx)
@@ -306,11 +318,17 @@ func (e *Exports) part(ctx context.Context, s db.Scope, o *order, n, part int) (
 	if err != nil {
 		return nil, err
 	}
+	if o.Files[n].Kind == blockFile {
+		lines = headed(lines, head)
+	}
 	var links []string
 	seen := map[string]bool{}
-	size := 0
+	size, resources := 0, 0
 	for _, l := range lines {
 		size += len(l.text) + 1
+		if l.ref != "" {
+			resources++
+		}
 		if l.patient != "" && !seen[l.patient] {
 			seen[l.patient] = true
 			links = append(links, l.patient)
@@ -318,7 +336,7 @@ func (e *Exports) part(ctx context.Context, s db.Scope, o *order, n, part int) (
 	}
 	f := o.Files[n]
 	if f.Kind != errorFile {
-		if err := e.o.Audit.Seen(ctx, s, audit.Event{Action: audit.ActionExport, Type: f.Type, Links: links, Detail: fmt.Sprintf("bulk export, %d resources", len(lines))}); err != nil {
+		if err := e.o.Audit.Seen(ctx, s, audit.Event{Action: audit.ActionExport, Type: f.Type, Links: links, Detail: fmt.Sprintf("bulk export, %d resources", resources)}); err != nil {
 			return nil, err
 		}
 	}
@@ -336,14 +354,16 @@ func (e *Exports) stillSeen(ctx context.Context, tx *db.Tx, lines []line) ([]lin
 	for some := range slices.Chunk(lines, batch) {
 		refs := make([]string, 0, batch)
 		for _, l := range some {
-			refs = append(refs, l.ref)
+			if l.ref != "" {
+				refs = append(refs, l.ref)
+			}
 		}
 		there, err := e.o.Store.ReadMany(ctx, tx, refs)
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range some {
-			if there[l.ref] != nil {
+			if l.ref == "" || there[l.ref] != nil {
 				out = append(out, l)
 			}
 		}

@@ -15,14 +15,11 @@ import (
 // A part is some lines of a file and, line by line, which resource each is and whose: "Observation/x Patient/y". It is compressed
 // and sealed, bound to its place.
 
-const (
-	partSize = 1 << 20 // bytes of lines after which a part is full
-	fileSize = 256 << 20
-)
+const partSize = 1 << 20 // bytes of lines after which a part is full
 
 // line is one line of a file.
 type line struct {
-	ref     string // "Observation/x"
+	ref     string // "Observation/x"; "" for the header of a block
 	patient string // "Patient/y" or ""
 	text    []byte // without the line's end
 }
@@ -47,9 +44,15 @@ type growing struct {
 	index []byte
 	text  []byte
 	lines int
+	of    string // the patient of all lines, "" for several
 }
 
 func (g *growing) add(l line) {
+	if g.lines == 0 {
+		g.of = l.patient
+	} else if g.of != l.patient {
+		g.of = ""
+	}
 	g.index = append(append(append(append(g.index, l.ref...), ' '), l.patient...), '\n')
 	g.text = append(append(g.text, l.text...), '\n')
 	g.lines++

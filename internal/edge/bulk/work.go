@@ -25,6 +25,8 @@ const (
 	outputFile  = "output"
 	deletedFile = "deleted"
 	errorFile   = "error"
+	blockFile   = "blocks"
+	bucketFile  = "bucket"
 )
 
 // lost says that the export was removed or that another worker goes on with it.
@@ -101,9 +103,16 @@ func (e *Exports) slice(ctx context.Context, j *jobs.Job, o *order) error {
 		if err != nil {
 			return err
 		}
-		over, err := w.fill(ctx, s)
+		step := w.fill
+		if o.Sorting {
+			step = w.arrange
+		}
+		over, err := step(ctx, s)
 		if err != nil {
 			return err
+		}
+		if over && o.Blocks && !o.Sorting {
+			over, o.Sorting = false, true
 		}
 		last := over || e.clock.Since(began) >= e.sliceFor
 		if err := e.commit(ctx, s, j, w, over, last); err != nil || last {
@@ -140,6 +149,11 @@ func (e *Exports) commit(ctx context.Context, s db.Scope, j *jobs.Job, w *writer
 		}
 		o.step++
 		storeParts(tx, o.h, w.sealed)
+		for _, n := range w.spent {
+			if err := deleteFile(ctx, tx, o.h, n); err != nil {
+				return err
+			}
+		}
 		switch {
 		case over:
 			e.o.Audit.Record(tx, audit.Event{Action: audit.ActionExport, Detail: fmt.Sprintf("bulk export ready, %d files", len(o.Files))})
@@ -167,6 +181,7 @@ type writer struct {
 	of      map[string]bool     // patients, by id
 	open    map[string]*growing // by kind and type
 	sealed  []sealedPart
+	spent   []int // buckets that were put together
 	tx      *db.Tx
 }
 
@@ -193,7 +208,7 @@ func newWriter(e *Exports, o *order) (*writer, error) {
 // fill reads until there is enough for a commit. over says that there is nothing more to read.
 func (w *writer) fill(ctx context.Context, s db.Scope) (over bool, err error) {
 	at := time.UnixMicro(w.o.At)
-	for read, size := 0, 0; read < w.e.flushAt && size < 16<<20; {
+	for read, size := 0, int64(0); read < w.e.flushAt && size < w.e.flushBytes; {
 		q := fhirstore.HistoryQuery{Types: w.o.Types, AtFrom: at, AtTo: at.Add(time.Microsecond), Count: w.e.pageSize, Page: w.o.Cursor}
 		if w.o.Since != 0 {
 			q.Since = time.UnixMicro(w.o.Since + 1)
@@ -210,7 +225,7 @@ func (w *writer) fill(ctx context.Context, s db.Scope) (over bool, err error) {
 				if err != nil {
 					return err
 				}
-				size += n
+				size += int64(n)
 			}
 			read += len(page.Versions)
 			w.o.Cursor, w.o.Read = page.Next, w.o.Read+int64(len(page.Versions))
@@ -240,6 +255,9 @@ func (w *writer) take(ctx context.Context, tx *db.Tx, r *fhirstore.Resource) (si
 		if text, err = fhirapi.Elements(r.Type, text, names); err != nil {
 			return 0, err
 		}
+	}
+	if w.o.Blocks {
+		return w.sort(ctx, tx, r, patient, text)
 	}
 	return len(text), w.add(outputFile, r.Type, line{r.Reference(), patient, text})
 }
@@ -314,7 +332,7 @@ func (w *writer) close(tx *db.Tx, kind, typ string, g *growing) error {
 			at = i
 		}
 	}
-	if at < 0 || w.o.Files[at].Bytes > fileSize {
+	if at < 0 || kind != blockFile && kind != bucketFile && w.o.Files[at].Bytes > w.e.fileSize {
 		w.o.Files = append(w.o.Files, file{Kind: kind, Type: typ})
 		at = len(w.o.Files) - 1
 	}
@@ -324,6 +342,11 @@ func (w *writer) close(tx *db.Tx, kind, typ string, g *growing) error {
 		return err
 	}
 	w.sealed = append(w.sealed, p)
+	if kind == bucketFile && f.Parts == 0 {
+		f.Of = g.of
+	} else if f.Of != g.of {
+		f.Of = ""
+	}
 	f.Parts++
 	f.Lines += g.lines
 	f.Bytes += int64(len(g.text))
