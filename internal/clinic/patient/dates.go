@@ -130,20 +130,3 @@ func Age(birth string, on time.Time) string {
 	}
 	return fmt.Sprintf("%d y", months/12)
 }
-
-// ShowDate writes a FHIR date as staff read it, keeping its precision: "14 Mar 1968", "Mar 1968", "1968".
-func ShowDate(d string) string {
-	switch len(d) {
-	case 7:
-		if m := atoi(d[5:7]); m >= 1 && m <= 12 {
-			return time.Month(m).String()[:3] + " " + d[:4]
-		}
-	default:
-		if len(d) >= 10 {
-			if m := atoi(d[5:7]); m >= 1 && m <= 12 {
-				return d[8:10] + " " + time.Month(m).String()[:3] + " " + d[:4]
-			}
-		}
-	}
-	return d
-}

@@ -162,7 +162,7 @@ func (s *Screens) consent(w *ui.Reply, q *ui.Request, question oauth.Question, i
 		if !there {
 			return fhir.Problem("not-found", q.T("apps.patient.none"), q.T("apps.patient.none.fix"))
 		}
-		name = h.Name.Display() + " · " + patient.ShowDate(h.BirthDate)
+		name = h.Name.Display() + " · " + q.Partial(h.BirthDate)
 		w.See(audit.Event{Action: audit.ActionRead, Type: "Patient", ID: id, Patient: "Patient/" + id, Categories: []string{"demographics"}})
 	}
 	return w.HTML(ok, consentView(q, view{Question: question, Sections: sections(q, question, name), PatientID: id, PatientName: name, Own: false, Who: q.Staff.Name()}))

@@ -191,20 +191,8 @@ func (x *page) month(t time.Time, before, after string) string {
 	return t.Format(before) + name + t.Format(after)
 }
 
-// fhirDate writes a recorded date with its precision: "14 Mar 1968", "Mar 1968", "1968". Words stay words.
-func (x *page) fhirDate(s string) string {
-	t, _, ok := fhir.Moment(s, x.Zone)
-	if !ok {
-		return s
-	}
-	switch len(s) {
-	case 4:
-		return s
-	case 7:
-		return x.month(t, "", " 2006")
-	}
-	return x.month(t.In(x.Zone), "02 ", " 2006")
-}
+// fhirDate writes a recorded date with the precision it has. Words stay words.
+func (x *page) fhirDate(s string) string { return x.q.Partial(s) }
 
 // load reads what every page of the chart shows and records that it was seen.
 func (s *Screens) load(w *ui.Reply, q *ui.Request, t tab, seen ...string) (*page, error) {

@@ -49,7 +49,7 @@ func (x *page) or(v, key string) string {
 
 // ageSex is "58 y F".
 func (x *page) ageSex() string {
-	return strings.TrimSpace(x.Chart.Patient.Age + " " + patient.SexLetter(x.Chart.Patient.Sex))
+	return strings.TrimSpace(x.q.Age(x.Chart.Patient.Age) + " " + patient.SexLetter(x.Chart.Patient.Sex))
 }
 
 func (x *page) sexKey() string {

@@ -118,7 +118,7 @@ func Find(patients *patient.Directory) func(ctx context.Context, q *ui.Request, 
 
 // detail is what tells two people apart: age, sex, birth date, MRN.
 func detail(q *ui.Request, h patient.Hit) string {
-	s := h.Age + " " + h.Sex + " · " + patient.ShowDate(h.BirthDate)
+	s := q.Age(h.Age) + " " + h.Sex + " · " + q.Partial(h.BirthDate)
 	if h.MRN != "" {
 		s += " · " + h.MRN
 	}

@@ -97,4 +97,9 @@ func clockWords(minute int) string {
 }
 
 // years leaves the unit off an age in years, which everybody reads; months and days keep theirs.
-func years(age string) string { return strings.TrimSuffix(age, " y") }
+func years(q *ui.Request, age string) string {
+	if n, whole := strings.CutSuffix(age, " y"); whole {
+		return n
+	}
+	return q.Age(age)
+}

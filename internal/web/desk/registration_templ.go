@@ -417,7 +417,7 @@ func registrationView(q *ui.Request, s ui.Shell, v registration) templ.Component
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = fact(q.T("patient.born"), patient.ShowDate(v.Now.BirthDate)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = fact(q.T("patient.born"), q.Partial(v.Now.BirthDate)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -167,6 +167,20 @@ func (q *Request) month(t time.Time) string {
 	return t.Format("Jan")
 }
 
+// Age writes an age as patient.Age gives it ("about 58 y", "14 mo") in the person's language.
+func (q *Request) Age(text string) string {
+	n, about := strings.CutPrefix(text, "about ")
+	n, unit, _ := strings.Cut(n, " ")
+	if unit == "" {
+		return text
+	}
+	n = q.T("age."+unit, n)
+	if about {
+		return q.T("age.about", n)
+	}
+	return n
+}
+
 // Partial writes a FHIR date or dateTime with the precision it has: "2024-03" becomes "Mar 2024".
 func (q *Request) Partial(text string) string {
 	switch {

@@ -177,6 +177,11 @@ func TestDates(t *testing.T) {
 		}
 	}
 	q.locale = "es"
+	for age, want := range map[string]string{"58 y": "58 a", "about 58 y": "unos 58 a", "14 mo": "14 m", "5 wk": "5 sem", "3 d": "3 d", "": ""} {
+		if got := q.Age(age); got != want {
+			t.Errorf("Age(%q) = %q, want %q", age, got, want)
+		}
+	}
 	if got := q.Partial("1968-03-14"); got != "14 mar 1968" {
 		t.Error(got)
 	}
