@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -34,6 +35,7 @@ func BenchmarkReadOnRecord(b *testing.B) {
 			Practice: func(context.Context, string) (auth.Practice, error) {
 				return auth.Practice{ID: 1, Slug: "north", Name: "North"}, nil
 			},
+			Budget:       &Budget{Requests: 1 << 40, Window: time.Second}, // one client asks for everything
 			Authenticate: func(*http.Request, auth.Practice) (db.Scope, error) { return staff, nil }})
 		peek := func(on bool) func(ctx context.Context, c *Call) (*Answer, error) {
 			return func(ctx context.Context, c *Call) (ans *Answer, err error) {
