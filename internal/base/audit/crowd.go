@@ -8,7 +8,8 @@ import (
 )
 
 // crowd lets a batch grow when many record at once. Those just answered come back at once with the next request: waiting for
-// most of them, a little against what the disk takes, lets one write serve all instead of one half and then the other.
+// most of them lets one write serve all instead of one half and then the other. Meanwhile the processor makes their answers; that
+// a write serves twice as many saves more of it than anything else, since what it costs is the same for one and for a hundred.
 // Who uses it holds the lock of the queue, except for the waiting itself.
 type crowd struct {
 	want   int // requests to wait for
@@ -20,15 +21,14 @@ const (
 	crowdMost = time.Millisecond
 )
 
-// expect is called after a batch of so many requests, while so many wait already. What it returns waits for more, given the
-// time that the batch took.
-func (c *crowd) expect(ctx context.Context, have, served int) (wait func(took time.Duration)) {
-	if c.want = have + served*7/8; served < crowdFrom || have >= c.want {
-		return func(time.Duration) {}
+// expect is called after a batch of so many requests, while so many wait already. What it returns waits for more.
+func (c *crowd) expect(ctx context.Context, have, served int) (wait func()) {
+	if c.want = have + served*15/16; served < crowdFrom || have >= c.want {
+		return func() {}
 	}
 	ctx, c.enough = context.WithCancel(context.WithoutCancel(ctx))
-	return func(took time.Duration) {
-		_ = clock.System().Sleep(ctx, min(crowdMost, took/2)) // ends early when enough have come
+	return func() {
+		_ = clock.System().Sleep(ctx, crowdMost) // ends early when enough have come
 		c.enough()
 	}
 }

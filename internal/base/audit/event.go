@@ -96,12 +96,8 @@ func (e Event) normal() Event {
 }
 
 // parts splits an event whose links do not fit one entry.
-func (e Event) parts() []Event {
+func (e Event) parts() (out []Event) {
 	e = e.normal()
-	if len(e.Links) <= maxLinks {
-		return []Event{e}
-	}
-	var out []Event
 	for links := e.Links; len(links) > 0; {
 		n := min(maxLinks, len(links))
 		part := e
@@ -114,6 +110,9 @@ func (e Event) parts() []Event {
 
 // cut shortens a text to maxText bytes at a rune boundary and makes it valid UTF-8.
 func cut(s string) string {
+	if s == "" {
+		return s
+	}
 	if len(s) > maxText {
 		s = s[:maxText]
 	}

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
 )
 
@@ -140,7 +139,6 @@ func (l *Log) handOver(ctx context.Context, p db.PracticeID) {
 	if b := l.next(p); b != nil {
 		go func() {
 			for ; b != nil; b = l.next(p) {
-				began := clock.System().Now()
 				l.commit(ctx, b)
 				l.mu.Lock()
 				q, have := l.waiting[p], 0
@@ -149,7 +147,7 @@ func (l *Log) handOver(ctx context.Context, p db.PracticeID) {
 				}
 				wait := q.crowd.expect(ctx, have, b.requests)
 				l.mu.Unlock()
-				wait(clock.System().Since(began))
+				wait()
 			}
 		}()
 	}
@@ -199,6 +197,10 @@ func (l *Log) entries(a db.Actor, events []Event) []Entry {
 	now := l.db.Clock().Now()
 	out := make([]Entry, 0, len(events))
 	for _, e := range events {
+		if len(e.Links) <= maxLinks { // nearly always
+			out = append(out, Entry{At: now, Actor: a, Event: e.normal()})
+			continue
+		}
 		for _, part := range e.parts() {
 			out = append(out, Entry{At: now, Actor: a, Event: part})
 		}

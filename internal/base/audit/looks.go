@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/journal"
 	"yarrow.health/internal/base/keys"
@@ -135,7 +134,6 @@ func (l *looks) handOver(ctx context.Context, commits *atomic.Int64) {
 	}
 	go func() {
 		for ; sh != nil; sh = l.sheet() {
-			began := clock.System().Now()
 			l.write(sh, commits)
 			l.mu.Lock()
 			have := 0
@@ -144,7 +142,7 @@ func (l *looks) handOver(ctx context.Context, commits *atomic.Int64) {
 			}
 			wait := l.crowd.expect(ctx, have, sh.requests)
 			l.mu.Unlock()
-			wait(clock.System().Since(began))
+			wait()
 		}
 	}()
 }

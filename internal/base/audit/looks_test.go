@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,6 +82,31 @@ func TestManyLooksAreTakenOverInSteps(t *testing.T) {
 	sequenceAll(t, l, 1)
 	if r := verify(t, l); r.Fault != nil || r.Entries != 2800 || r.Waiting != 0 {
 		t.Errorf("%+v %+v", r, r.Fault)
+	}
+}
+
+// Many looks at once are packed as they are taken over, few wait in fresh rows for others: both are found, and verify.
+func TestLooksArePackedOrWaitForOthers(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t, nil)
+	l := audit.New(d.DB)
+	total := 0
+	for _, n := range []int{600, 3, 700, 511, 1, 1000, 1000} {
+		events := make([]audit.Event, n)
+		for i := range events {
+			events[i] = audit.Event{Action: audit.ActionRead, Type: "Observation", ID: uuid("result", total+i), Patient: "Patient/p" + strconv.Itoa((total+i)%97)}
+		}
+		if err := l.Seen(t.Context(), person(1, 1), events...); err != nil {
+			t.Fatal(err)
+		}
+		total += n
+		sequenceAll(t, l, 1)
+		if r := verify(t, l); r.Fault != nil || r.Entries != int64(total) || r.Waiting != 0 {
+			t.Fatalf("%d: %+v %+v", total, r, r.Fault)
+		}
+		if got, want := len(find(t, l, 1, audit.Filter{Patient: "Patient/p0"})), (total+96)/97; got != want {
+			t.Errorf("%d of %d looks at p0 are found", got, want)
+		}
 	}
 }
 

@@ -165,16 +165,16 @@ func (l *Log) sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err 
 			nodes = append(nodes, []any{practice, placeOf(n), n.hash[:]})
 		})
 	}
-	records := recordsOf(items)
-	body, err := sealRecords(k, records, rowAAD(rowFresh, practice, first, e.size), len(items) > 4)
+	moved := segment{position: e.size, first: first, edge: e.bytes()}
+	whole, err := complete(ctx, tx, items, ids)
+	if err == nil && whole {
+		err = insertRun(tx, moved, items)
+	} else if err == nil {
+		err = insertLoose(tx, moved, items, ids)
+	}
 	if err != nil {
 		return false, err
 	}
-	var names strings.Builder
-	for _, id := range ids {
-		fmt.Fprintf(&names, "%016x", id)
-	}
-	tx.InsertMany(insertFresh, [][]any{{practice, e.size, first, names.String(), e.bytes(), body}})
 	if len(nodes) > 0 {
 		tx.InsertMany(insertTree, nodes)
 	}
@@ -186,6 +186,32 @@ func (l *Log) sequence(ctx context.Context, tx *db.Tx, e *edge) (more bool, err 
 		err = fmt.Errorf("audit: %d of %d rows moved while they got their positions", n, len(ids))
 	}
 	return more, err
+}
+
+// complete says whether items are a pack from the start: enough of them, none moved out of audit_wait, whose rows go only where a
+// fresh row names them, and nothing fresh that a pack must not come after.
+func complete(ctx context.Context, tx *db.Tx, items []item, waits []int64) (bool, error) {
+	if len(items) < packSize || len(waits) > 0 {
+		return false, nil
+	}
+	var fresh int64
+	err := tx.QueryRow(ctx, freshSize, int64(tx.Practice())).Scan(&fresh)
+	return fresh == 0, err
+}
+
+// insertLoose puts items into a row of audit_fresh, which names the rows of audit_wait that they come from.
+func insertLoose(tx *db.Tx, s segment, items []item, waits []int64) error {
+	practice := int64(tx.Practice())
+	body, err := sealRecords(tx.Keys(), recordsOf(items), rowAAD(rowFresh, practice, s.first, s.position), len(items) > 4)
+	if err != nil {
+		return err
+	}
+	var names strings.Builder
+	for _, id := range waits {
+		fmt.Fprintf(&names, "%016x", id)
+	}
+	tx.InsertMany(insertFresh, [][]any{{practice, s.position, s.first, names.String(), s.edge, body}})
+	return nil
 }
 
 // segment is a row of audit_fresh or audit_pack.
@@ -255,9 +281,22 @@ func freshOf(ctx context.Context, tx *db.Tx, limit int64) ([]segment, error) {
 	return out, rows.Err()
 }
 
+// packRun puts the items of fresh rows into one pack.
 func packRun(ctx context.Context, tx *db.Tx, run []segment, items []item) error {
-	practice, k := int64(tx.Practice()), tx.Keys()
 	first, last := run[0].first, run[len(run)-1]
+	if err := insertRun(tx, segment{position: last.position, first: first, edge: last.edge}, items); err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, deleteFresh, int64(tx.Practice()), first, last.position)
+	if err == nil && n != int64(len(run)) {
+		err = fmt.Errorf("audit: %d of %d fresh rows moved while they were packed", n, len(run))
+	}
+	return err
+}
+
+// insertRun puts items into a row of audit_pack, and what they are found by beside it.
+func insertRun(tx *db.Tx, s segment, items []item) error {
+	practice, k := int64(tx.Practice()), tx.Keys()
 	low, high := items[0].id, items[0].id
 	found := map[int64]bool{}
 	for _, i := range items {
@@ -268,20 +307,16 @@ func packRun(ctx context.Context, tx *db.Tx, run []segment, items []item) error 
 		}
 		keysOf(k, &e, found)
 	}
-	body, err := sealRecords(k, recordsOf(items), rowAAD(rowPack, practice, first, last.position), true)
+	body, err := sealRecords(k, recordsOf(items), rowAAD(rowPack, practice, s.first, s.position), true)
 	if err != nil {
 		return err
 	}
-	tx.InsertMany(insertPack, [][]any{{practice, last.position, first, low, high, last.edge, body}})
+	tx.InsertMany(insertPack, [][]any{{practice, s.position, s.first, low, high, s.edge, body}})
 	var rows [][]any
 	for key := range found {
 		rows = append(rows, []any{practice, key, high})
 	}
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[1].(int64), b[1].(int64)) })
 	tx.InsertMany(insertFind, rows)
-	n, err := tx.Exec(ctx, deleteFresh, practice, first, last.position)
-	if err == nil && n != int64(len(run)) {
-		err = fmt.Errorf("audit: %d of %d fresh rows moved while they were packed", n, len(run))
-	}
-	return err
+	return nil
 }
