@@ -2,18 +2,28 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/codes"
+	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/base/signon"
@@ -206,7 +216,21 @@ func standOn(b prove.Base) prove.Program {
 	g.signOn = signon.New(signon.Options{DB: g.db, Auth: g.auth, Audit: g.audit, Base: g.origin, Log: log})
 	g.budget = &fhirapi.Budget{Requests: 1 << 30, Window: time.Hour}
 	h := g.build(&output{text: io.Discard, errs: io.Discard, log: log}, false, true)
-	p := prove.Program{Handler: h.handler(), OAuth: g.oauth, Operations: h.api.Operations()}
+	p := prove.Program{Handler: h.handler(), OAuth: g.oauth, Operations: h.api.Operations(), Furnish: h.furnish,
+		Work: func(ctx context.Context) error {
+			both, ctx := errgroup.WithContext(ctx)
+			both.Go(func() error { return h.queue.Run(ctx) })
+			both.Go(func() error { return h.hub.Run(ctx) })
+			return both.Wait()
+		},
+		RunDue: func(ctx context.Context) error {
+			_, err := h.queue.RunDue(ctx)
+			return err
+		},
+		Publish: func(ctx context.Context, p auth.Practice, kind string, payload any) error {
+			return g.db.Do(ctx, auth.SystemScope(p.ID, "prove"), func(tx *db.Tx) error { return h.queue.Publish(ctx, tx, kind, payload) })
+		},
+	}
 	for _, r := range h.router.Routes() {
 		p.Screens = append(p.Screens, prove.Screen{Method: r.Method, Pattern: r.Pattern})
 	}
@@ -216,6 +240,43 @@ func standOn(b prove.Base) prove.Program {
 		}
 	}
 	return p
+}
+
+// furnish gives a practice what it has beside records: a hold on a patient, where the word is one that shows (a practice under attack
+// has none, since a hold changes what can be deleted), and always a sign-on, a host that is allowed, a program and a directory.
+func (h *house) furnish(ctx context.Context, p auth.Practice, admin auth.Staff, word string) (f prove.Furniture, err error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return f, err
+	}
+	now := h.db.Clock().Now()
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now.Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		return f, err
+	}
+	f.IDs = map[string]string{"{user}": strconv.FormatInt(admin.UserID(), 10)}
+	if f.IDs["{connection}"], err = h.signOn.Save(ctx, admin, signon.Connection{Kind: signon.SAML, Name: word, Enabled: true, Domains: []string{"example.org"}, Entity: "https://idp.example.org/" + word,
+		Address: "https://idp.example.org/" + word, Certificates: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}); err != nil {
+		return f, err
+	}
+	if err := h.hub.Allow(ctx, admin, "hooks.example.org", word); err != nil {
+		return f, err
+	}
+	program, _, err := h.oauth.Register(ctx, admin, oauth.Client{Kind: oauth.Public, Name: word, Redirects: []string{"https://app.example.org/back"}, Scopes: "patient/*.rs"})
+	if err != nil {
+		return f, err
+	}
+	f.IDs["{program}"] = program.ID
+	if !strings.Contains(word, " ") {
+		hold, err := h.keeper.Place(ctx, admin, "", "a case about "+word)
+		if err != nil {
+			return f, err
+		}
+		f.IDs["{hold}"] = strconv.FormatInt(hold.ID, 10)
+	}
+	f.Directory, err = h.scim.NewKey(ctx, admin, word)
+	return f, err
 }
 
 type proveErasure struct{ proving }

@@ -39,9 +39,21 @@ type said struct {
 func send(ctx context.Context, h http.Handler, p probe, credential http.Header) said {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a busy machine is no refusal
 	defer cancel()
-	u, err := url.Parse(Origin + p.path)
+	r, err := request(ctx, p, credential)
 	if err != nil {
 		return said{status: -1, body: []byte(err.Error())}
+	}
+	w := &recorder{header: http.Header{}}
+	h.ServeHTTP(w, r)
+	w.WriteHeader(http.StatusOK)
+	return said{w.status, w.header, w.body.Bytes()}
+}
+
+// request is a probe as a program gets it.
+func request(ctx context.Context, p probe, credential http.Header) (*http.Request, error) {
+	u, err := url.Parse(Origin + p.path)
+	if err != nil {
+		return nil, err
 	}
 	r := (&http.Request{Method: p.method, URL: u, Host: u.Host, RequestURI: u.RequestURI(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
 		RemoteAddr: "127.0.0.1:1", Body: io.NopCloser(strings.NewReader(p.body)), ContentLength: int64(len(p.body))}).WithContext(ctx)
@@ -60,10 +72,7 @@ func send(ctx context.Context, h http.Handler, p probe, credential http.Header) 
 	if p.header[0] != "" {
 		r.Header.Set(p.header[0], p.header[1])
 	}
-	w := &recorder{header: http.Header{}}
-	h.ServeHTTP(w, r)
-	w.WriteHeader(http.StatusOK)
-	return said{w.status, w.header, w.body.Bytes()}
+	return r, nil
 }
 
 // recorder keeps an answer.
@@ -101,8 +110,10 @@ type judge struct {
 
 // take says whether a short run takes a probe.
 func (j *judge) take() bool {
-	return j.r.Cycles <= 0 || j.r.Cycles >= 100 || j.draw.IntN(100) < j.r.Cycles
+	return j.whole() || j.draw.IntN(100) < j.r.Cycles
 }
+
+func (j *judge) short() bool { return !j.whole() }
 
 var (
 	canaryForm = regexp.MustCompile(`(?i)cnry[abc][012][ps][0-9]{3}`)
@@ -123,10 +134,13 @@ func (j *judge) clean(p probe, s said, sent string) {
 				j.shown.Add(1)
 			case strings.Contains(sent, c): // what they sent themself
 			default:
-				j.r.Fail("%s: %s %s shows %s in the %s", j.who, p.method, p.path, c, where)
+				j.fail(showsIt, "%s: %s %s shows %s in the %s", j.who, p.method, p.path, c, where)
 				return
 			}
 		}
+	}
+	if strings.HasPrefix(s.header.Get("Content-Type"), "text/event-stream") {
+		j.fail(undeclared, "%s %s is a stream that the proof does not read to its end", p.method, p.path)
 	}
 	look("body", s.body)
 	for name, values := range s.header {
@@ -157,12 +171,8 @@ func (j *judge) compare(ctx context.Context, p probe) {
 		seen[i] = j.steady(s, k.practice)
 	}
 	if seen[0] != seen[1] {
-		at := 0
-		for at < len(seen[0]) && at < len(seen[1]) && seen[0][at] == seen[1][at] {
-			at++
-		}
-		cut := func(s string) string { return s[max(0, min(at-60, len(s))):min(len(s), at+100)] }
-		j.r.Fail("%s: %s %s tells of what is hidden: %q, and %q where there is nothing", j.who, p.method, p.path, cut(seen[0]), cut(seen[1]))
+		a, b := apartFrom(seen[0], seen[1])
+		j.fail(tellsOfIt, "%s: %s %s tells of what is hidden: %q, and %q where there is nothing", j.who, p.method, p.path, a, b)
 	}
 }
 
@@ -450,6 +460,11 @@ func (j *judge) screens(ctx context.Context) {
 	ids := map[string][]string{"{patient}": {"patient-1", "patient-2", "patient-2-b"}, "{id}": {"patient-2", "appointment-1-apart", "1"}, "{appointment}": {"appointment-1", "appointment-1-apart", "appointment-1-b"},
 		"{entry}": {"1"}, "{finding}": {"1"}, "{form}": {"problem", "1"}, "{grant}": {"1"}, "{hold}": {"1"}, "{notice}": {"1"}, "{opening}": {"1"}, "{program}": {"command-line"}, "{connection}": {"x"}, "{user}": {"1"}, "{ask}": {"x"}, "{export}": {"x", "import"}, "{file}": {"x"}, "{subscription}": {"subscription-1", "x"}, "{name}": {"x"}, "{slot}": {"x"}, "{draft}": {"1"}, "{type}": {"Patient", "Observation"}, "{record}": {"observation-2", "observation-1-apart"}, "{consent}": {"consent-2", "consent-1-apart"}, "{kind}": {"statement", "MedicationStatement", "problem"},
 		"{note}": {"documentreference-1-apart", "composition-2"}, "{task}": {"task-2", "task-1-apart"}, "{observation}": {"observation-2", "observation-1-apart"}}
+	for _, f := range j.furniture {
+		for place, id := range f.IDs {
+			ids[place] = append(slices.Clone(ids[place]), id)
+		}
+	}
 	all := slices.Clone(j.p.Screens)
 	for _, pattern := range j.p.Routes {
 		method, path, ok := strings.Cut(pattern, " ")
@@ -467,7 +482,7 @@ func (j *judge) screens(ctx context.Context) {
 		for _, hole := range placeholder.FindAllString(paths[0], -1) {
 			fill := ids[hole]
 			if fill == nil {
-				j.r.Fail("the route %s %s has a place that the proof does not know how to fill: %s", s.Method, s.Pattern, hole)
+				j.fail(undeclared, "the route %s %s has a place that the proof does not know how to fill: %s", s.Method, s.Pattern, hole)
 			}
 			var next []string
 			for _, p := range paths {
@@ -478,7 +493,7 @@ func (j *judge) screens(ctx context.Context) {
 			paths = next
 		}
 		if strings.HasSuffix(s.Pattern, "/signout") || strings.HasSuffix(s.Pattern, "/lock") || strings.Contains(s.Pattern, "sign-out") || strings.HasSuffix(s.Pattern, "/live") {
-			j.r.Count("screens that end the session or do not end", 1)
+			j.r.Count("screens that end the session, or are read as streams", 1)
 			continue
 		}
 		for _, path := range paths {

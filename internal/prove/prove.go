@@ -99,6 +99,13 @@ func (r *Run) Count(name string, n int64) {
 	r.report.Counts[name] += n
 }
 
+// Counted is what was counted under a name so far.
+func (r *Run) Counted(name string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.report.Counts[name]
+}
+
 // Most keeps the largest of what is counted under a name.
 func (r *Run) Most(name string, n int64) {
 	r.mu.Lock()

@@ -1,0 +1,137 @@
+package prove
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"yarrow.health/internal/base/clock"
+)
+
+// How long two kinds of answers take is compared by Welch's t-test, several times over with fresh samples. They differ when each time
+// |t| is above mostT (by chance 1 in some 100,000 for one comparison), in the same direction, and the means are further apart than
+// leastGap: what is closer is drowned on the way to whoever asks, who would have to measure through TLS, a scheduler and a network.
+// Machines that are busy move both kinds alike, since the samples take turns.
+const (
+	timingRounds = 3
+	timingEach   = 150 // samples of each kind a round
+	mostT        = 4.5
+	leastGap     = 200 * time.Microsecond
+)
+
+// sample is how long answers of one kind took, in microseconds.
+type sample []float64
+
+// welch compares two samples: the difference of their means in microseconds, and Welch's t. The slowest tenth of each is left out,
+// which is what else the machine does.
+func welch(a, b sample) (gap, t float64) {
+	var mean, spread [2]float64
+	for i, s := range []sample{a, b} {
+		s = slices.Sorted(slices.Values(s))
+		s = s[:len(s)-len(s)/10]
+		for _, v := range s {
+			mean[i] += v / float64(len(s))
+		}
+		for _, v := range s {
+			spread[i] += (v - mean[i]) * (v - mean[i]) / float64(len(s)-1) / float64(len(s))
+		}
+	}
+	gap = mean[0] - mean[1]
+	if s := math.Sqrt(spread[0] + spread[1]); s > 0 {
+		t = gap / s
+	}
+	return gap, t
+}
+
+// differs says whether two kinds of answers can be told apart by how long they take. measure gives fresh samples.
+func differs(measure func() (a, b sample)) (gap, t float64, yes bool) {
+	gap, t = math.Inf(1), math.Inf(1)
+	sign := 0.0
+	for range timingRounds {
+		g, w := welch(measure())
+		if math.Abs(w) < math.Abs(t) {
+			t = w
+		}
+		if math.Abs(g) < math.Abs(gap) {
+			gap = g
+		}
+		if math.Abs(w) <= mostT || math.Abs(g) <= float64(leastGap.Microseconds()) || sign != 0 && sign != math.Copysign(1, w) {
+			return gap, t, false
+		}
+		sign = math.Copysign(1, w)
+	}
+	return gap, t, true
+}
+
+// timing compares how long it takes to be refused, or told nothing of, what is there and what is not.
+func (j *judge) timing(ctx context.Context, draw *rand.Rand) {
+	if j.short() {
+		return
+	}
+	var hidden plant
+	for _, x := range plants() {
+		if !j.in.sees(x) && x.typ == "Condition" {
+			hidden = x
+		}
+	}
+	none := func(s string) string { return strings.Repeat("n", len(s)) }
+	at, id, word := "/"+j.in.practice.Slug+"/fhir/", hidden.id(home), hidden.canary(home)
+	theirs := plant{typ: "Patient", patient: 2}
+	form := func(word string) probe {
+		return probe{method: "POST", path: "/" + j.in.practice.Slug + "/find", body: url.Values{"q": {word}}.Encode(), kind: "application/x-www-form-urlencoded"}
+	}
+	get := func(path string) probe { return probe{method: "GET", path: path} }
+	pairs := []struct {
+		name string
+		a, b probe
+	}{
+		{"another practice's id", get("/south/fhir/Patient/" + theirs.id(other)), get("/south/fhir/Patient/" + none(theirs.id(other)))},
+		{"another practice's name, completed", form(theirs.canary(other)), form(none(theirs.canary(other)))},
+	}
+	if hidden.typ != "" {
+		pairs = append(pairs, []struct {
+			name string
+			a, b probe
+		}{
+			{"an id", get(at + hidden.typ + "/" + id), get(at + hidden.typ + "/" + none(id))},
+			{"a count", get(at + hidden.typ + "?_summary=count&identifier=" + word), get(at + hidden.typ + "?_summary=count&identifier=" + none(word))},
+			{"a chain", get(at + "Patient?_has:" + hidden.typ + ":subject:identifier=" + word), get(at + "Patient?_has:" + hidden.typ + ":subject:identifier=" + none(word))},
+			{"a name, completed", form(word), form(none(word))},
+		}...)
+	}
+	for _, p := range pairs {
+		gap, t, yes := differs(func() (a, b sample) {
+			took := [2]sample{}
+			for range timingEach {
+				first := draw.IntN(2)
+				for _, i := range []int{first, 1 - first} {
+					start := j.clock.Now()
+					send(ctx, j.p.Handler, []probe{p.a, p.b}[i], j.in.header)
+					took[i] = append(took[i], float64(j.clock.Since(start).Microseconds()))
+				}
+			}
+			return took[0], took[1]
+		})
+		j.r.Count("timings compared", 1)
+		if !yes {
+			j.r.Most("timings: largest gap that chance or the way hides, µs", int64(math.Abs(gap)))
+		} else {
+			j.fail(takesTime, "%s: %s: what is there is answered %.0f µs later than what is not, Welch's t %.1f at least", j.who, p.name, gap, t)
+		}
+	}
+}
+
+// slower answers later where something is hidden: the control of the timing.
+func slower(h http.Handler, c *clock.Clock) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/north") && strings.HasSuffix(r.URL.Path, "-apart") {
+			_ = c.Sleep(r.Context(), time.Millisecond)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
