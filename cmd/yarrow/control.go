@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,7 +117,7 @@ next:
 	for _, w := range words {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			if _, is := f.Tag.Lookup("cmd"); is && strings.EqualFold(f.Name, w) {
+			if _, is := f.Tag.Lookup("cmd"); is && strings.EqualFold(cmp.Or(f.Tag.Get("name"), f.Name), w) {
 				v = v.Field(i)
 				continue next
 			}

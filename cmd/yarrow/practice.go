@@ -154,10 +154,11 @@ func (g *ground) listAt(origin string) {
 }
 
 type user struct {
-	Add    userAdd    `cmd:"" help:"Add a person to a practice's staff."`
-	List   userList   `cmd:"" help:"List the staff of a practice."`
-	Enable userEnable `cmd:"" help:"Let a disabled member work again."`
-	Reset  userReset  `cmd:"" help:"Take away a person's password and second factors and print an invitation."`
+	Add     userAdd     `cmd:"" help:"Add a person to a practice's staff."`
+	List    userList    `cmd:"" help:"List the staff of a practice."`
+	Disable userDisable `cmd:"" help:"End what a member may do in the practice: sessions, connected programs, streams and exports end within a second."`
+	Enable  userEnable  `cmd:"" help:"Let a disabled member work again."`
+	Reset   userReset   `cmd:"" help:"Take away a person's password and second factors and print an invitation."`
 }
 
 type userAdd struct {

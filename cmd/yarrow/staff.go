@@ -56,6 +56,22 @@ func (c *userList) Run(ctx context.Context, out *output) error {
 	return nil
 }
 
+type userDisable struct {
+	place
+	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
+	Login    string `arg:"" help:"What the person signs in with."`
+}
+
+func (c *userDisable) Run(ctx context.Context, out *output) error {
+	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
+		err := g.auth.Disable(ctx, sys, u.ID)
+		if err == nil {
+			fmt.Fprintf(out.text, "%s (%s) can do nothing in %s any more.\n", u.Display, u.Login, c.Practice)
+		}
+		return err
+	})
+}
+
 type userEnable struct {
 	place
 	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`

@@ -16,6 +16,7 @@ type AppGrant struct {
 	ClientName string
 	TokenID    string // names the token in the audit; it opens nothing
 	User       int64  // the person of the practice on whose behalf it acts; 0 for none
+	Granted    int64  // when that person granted it, in microseconds since 1970
 	Patient    string // "Patient/x" who granted it for their own record; "" for none
 	Access     Access // what the scopes allow, before the person, the patient and the practice narrow it
 	Open       int64  // labels the practice opened for a program that acts for nobody; notes kept apart stay closed
@@ -43,6 +44,9 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		m, err := a.member(ctx, p, g.User)
 		if err != nil {
 			return App{}, err
+		}
+		if m.void != 0 && g.Granted <= m.void { // it does not come back with a person who is enabled again
+			return App{}, signedOut()
 		}
 		actor.Role = m.roles.text()
 		if m.practitioner != "" {
@@ -135,6 +139,7 @@ func (a App) ForRequest(id string) App {
 type member struct {
 	name, practitioner string
 	roles              roleSet
+	void               int64 // what they granted up to this moment counts no more, in microseconds since 1970
 	read               time.Time
 }
 
@@ -166,7 +171,7 @@ func (a *Auth) member(ctx context.Context, p Practice, user int64) (member, erro
 		if err == nil && (who.id == 0 || !who.active) {
 			err = signedOut()
 		}
-		m.name, m.practitioner, m.roles = who.display, who.practitioner, who.roles
+		m.name, m.practitioner, m.roles, m.void = who.display, who.practitioner, who.roles, who.void
 		return err
 	})
 	c.mu.Lock()

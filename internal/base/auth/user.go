@@ -162,7 +162,7 @@ func (a *Auth) SetRoles(ctx context.Context, by db.Scope, userID int64, roles ..
 	})
 }
 
-// Disable ends what a person may do in the caller's practice at once: membership and sessions there. Somebody who
+// Disable ends what a person may do in the caller's practice at once: membership, sessions and what they let programs do there. Somebody who
 // then belongs to no practice is disabled altogether, with every session, known device and invitation. The last
 // active administrator cannot be disabled.
 func (a *Auth) Disable(ctx context.Context, by db.Scope, userID int64) error {
@@ -179,7 +179,7 @@ func (a *Auth) Disable(ctx context.Context, by db.Scope, userID int64) error {
 	})
 }
 
-// Enable undoes Disable for the caller's practice. Sessions, devices and invitations do not come back.
+// Enable undoes Disable for the caller's practice. Sessions, connected programs, devices and invitations do not come back.
 func (a *Auth) Enable(ctx context.Context, by db.Scope, userID int64) error {
 	if err := may(by, UserAdmin); err != nil {
 		return err
@@ -243,8 +243,8 @@ func (a *Auth) Invite(ctx context.Context, by db.Scope, userID int64) (string, e
 
 const inviteFor = 72 * time.Hour
 
-// ResetCredentials takes password, authenticator, passkeys, recovery codes, devices and sessions from a person whose
-// identity was proved in person, and returns an invitation. Nobody chooses a password for somebody else.
+// ResetCredentials takes password, authenticator, passkeys, recovery codes, devices, sessions and connected programs from a person
+// whose identity was proved in person, and returns an invitation. Nobody chooses a password for somebody else.
 func (a *Auth) ResetCredentials(ctx context.Context, by db.Scope, userID int64) (string, error) {
 	if err := may(by, UserAdmin); err != nil {
 		return "", err

@@ -31,16 +31,18 @@ var (
 		WHERE m.practice_id = $1 AND m.practice = $2 AND m.user_id {in $3}`)
 	personColumns = `SELECT u.id, u.state, u.password, u.body, u.handle, u.totp, u.totp_step,
 			(SELECT count(*) FROM passkey k WHERE k.practice_id = $1 AND k.user_id = u.id),
-			coalesce(m.state, ''), coalesce(m.roles, 0), coalesce(m.practitioner, '')
+			coalesce(m.state, ''), coalesce(m.roles, 0), coalesce(m.practitioner, ''), coalesce(m.void_before, 0)
 		FROM users u LEFT JOIN membership m ON m.practice_id = $1 AND m.practice = $2 AND m.user_id = u.id
 		WHERE u.practice_id = $1 AND `
 	personOfLogin  = db.SQL(personColumns + `u.login = $3`)
 	personOfID     = db.SQL(personColumns + `u.id = $3`)
 	personOfHandle = db.SQL(personColumns + `u.handle = $3`)
 
-	updateRoles  = db.SQL(`UPDATE membership SET roles = $4 WHERE practice_id = $1 AND practice = $2 AND user_id = $3`)
-	updateMember = db.SQL(`UPDATE membership SET state = $4 WHERE practice_id = $1 AND practice = $2 AND user_id = $3`)
-	updateUser   = db.SQL(`UPDATE users SET state = $3 WHERE practice_id = $1 AND id = $2`)
+	updateRoles   = db.SQL(`UPDATE membership SET roles = $4 WHERE practice_id = $1 AND practice = $2 AND user_id = $3`)
+	updateMember  = db.SQL(`UPDATE membership SET state = $4 WHERE practice_id = $1 AND practice = $2 AND user_id = $3`)
+	disableMember = db.SQL(`UPDATE membership SET state = $4, void_before = $5 WHERE practice_id = $1 AND practice = $2 AND user_id = $3`)
+	voidGrants    = db.SQL(`UPDATE membership SET void_before = $3 WHERE practice_id = $1 AND user_id = $2`)
+	updateUser    = db.SQL(`UPDATE users SET state = $3 WHERE practice_id = $1 AND id = $2`)
 	// Locks the practice's row, so that two administrators cannot disable each other at once.
 	lockPractice = db.SQL(`UPDATE practice SET state = state WHERE practice_id = $1 AND id = $2`)
 	admins       = db.SQL(`SELECT count(*) FROM membership m JOIN users u ON u.practice_id = $1 AND u.id = m.user_id
@@ -179,7 +181,7 @@ func disable(ctx context.Context, tx *db.Tx, p db.PracticeID, user int64) error 
 	if err != nil {
 		return err
 	}
-	if n, err := tx.Exec(ctx, updateMember, 0, int64(p), user, stateDisabled); err != nil {
+	if n, err := tx.Exec(ctx, disableMember, 0, int64(p), user, stateDisabled, tx.NowMicro()); err != nil {
 		return err
 	} else if n == 0 {
 		return noSuchUser()
@@ -272,7 +274,8 @@ type person struct {
 	passkeys       int64
 	roles          roleSet
 	practitioner   string
-	active         bool // the person and their membership
+	active         bool  // the person and their membership
+	void           int64 // membership.void_before
 }
 
 func (p person) secondFactor() bool { return p.secret != "" || p.passkeys > 0 }
@@ -283,7 +286,7 @@ func findPerson(ctx context.Context, tx *db.Tx, st *db.Stmt, practice db.Practic
 	var body, totp []byte
 	var roles int64
 	err = tx.QueryRow(ctx, st, 0, int64(practice), key).Scan(&p.id, &state, &p.password, &body, &p.handle, &totp,
-		&p.totpStep, &p.passkeys, &member, &roles, &p.practitioner)
+		&p.totpStep, &p.passkeys, &member, &roles, &p.practitioner, &p.void)
 	if errors.Is(err, db.ErrNoRows) {
 		return person{}, nil
 	}
@@ -409,5 +412,6 @@ func resetCredentials(ctx context.Context, tx *db.Tx, by db.Scope, user int64) e
 	tx.Queue(dropDevices, 0, user)
 	tx.Queue(dropCodes, 0, user, kindRecovery)
 	tx.Queue(dropCodes, 0, user, kindInvite)
+	tx.Queue(voidGrants, 0, user, tx.NowMicro())
 	return endSessions(ctx, tx, 0, user, "credentials reset")
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -291,6 +292,15 @@ func (s *Server) grants(ctx context.Context, p db.PracticeID, load func(context.
 		return err
 	})
 	for _, g := range rows {
+		if g.user != 0 {
+			_, err := s.auth.AppScope(ctx, auth.AppGrant{Practice: p, ClientID: g.client, User: g.user, Granted: g.created})
+			var i *fhir.Issue
+			if errors.As(err, &i) && i.Code == "login" { // the person is disabled, or was since
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+		}
 		view := Grant{ID: g.id, User: g.user, Name: g.Name, Patient: g.Patient, Created: instant(g.created), Used: instant(g.used), Expires: instant(g.expires), Offline: g.offline()}
 		view.Scopes, _ = ParseScopes(g.Scopes)
 		if i := slices.IndexFunc(clients, func(c *Client) bool { return c.ID == g.client }); i >= 0 {

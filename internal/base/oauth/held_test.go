@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -83,5 +84,72 @@ func TestWorkOutlastsItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		goesOn("the person was disabled", user, false)
+	})
+}
+
+// What a person let programs do does not come back with them: not when they are enabled again, and not when only their credentials
+// were taken from them. What they grant afterwards stands.
+func TestGrantsEndWithThePerson(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		sys := auth.SystemScope(w.alder.ID, "test")
+		for _, c := range []struct {
+			what   string
+			end    func() error
+			closed bool // nothing is granted before they are enabled
+		}{
+			{"disabled", func() error { return w.auth.Disable(t.Context(), sys, w.ann.UserID()) }, true},
+			{"credentials taken", func() error { _, err := w.auth.ResetCredentials(t.Context(), sys, w.ann.UserID()); return err }, false},
+		} {
+			t.Run(c.what, func(t *testing.T) {
+				w.t = t
+				w.ann = w.again("ann")
+				old := w.connect("launch/patient openid fhirUser offline_access patient/*.rs", "pat-1")
+				code := w.authorize(w.ann, w.request(w.public, "launch/patient openid offline_access patient/*.rs"), "pat-1").Get("code")
+				kept, err := w.s.Hold(t.Context(), w.alder, old.str("access_token"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.Clock.Advance(2 * time.Second)
+				if err := c.end(); err != nil {
+					t.Fatal(err)
+				}
+				dead := func(when string) {
+					t.Helper()
+					if w.opens(w.alder, old.str("access_token")) {
+						t.Errorf("%s: the access token opens", when)
+					}
+					form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.str("refresh_token")}, "client_id": {w.public.ID}}
+					if r := w.token(form); r.status != 400 || r.str("error") != "invalid_grant" {
+						t.Errorf("%s: the refresh token: %d %v", when, r.status, r.body)
+					}
+					if _, err := w.s.Resume(t.Context(), w.alder, kept); err == nil {
+						t.Errorf("%s: work goes on", when)
+					}
+					if all, err := w.s.GrantsOf(t.Context(), sys, w.public.ID); err != nil || len(all) != 0 {
+						t.Errorf("%s: %d connections are listed, %v", when, len(all), err)
+					}
+				}
+				dead("at once")
+				if c.closed {
+					if err := w.auth.Enable(t.Context(), sys, w.ann.UserID()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				d.Clock.Advance(2 * time.Second)
+				dead("afterwards")
+				if r := w.token(w.redeemForm(w.public, code)); r.status != 400 || r.str("error") != "invalid_grant" {
+					t.Errorf("a code from before: %d %v", r.status, r.body)
+				}
+				w.ann = w.again("ann")
+				now := w.connect("launch/patient openid fhirUser offline_access patient/*.rs", "pat-1")
+				if !w.opens(w.alder, now.str("access_token")) {
+					t.Error("what is granted afterwards opens nothing")
+				}
+				if all, err := w.s.GrantsOf(t.Context(), sys, w.public.ID); err != nil || len(all) != 1 {
+					t.Errorf("%d connections are listed afterwards, %v", len(all), err)
+				}
+			})
+		}
 	})
 }

@@ -493,6 +493,19 @@ func TestEndsOfExports(t *testing.T) {
 		if w := k.must(500, "few", "GET", at, ""); !strings.Contains(w.Body.String(), "may not read this any more") {
 			t.Errorf("%s", w.Body)
 		}
+		// Revoked while it is at work, between two commits: what was made is deleted, and nothing more is.
+		at = k.must(202, "few", "GET", "$export", "").Header().Get("Content-Location")
+		commits := 0
+		k.exports.flushAt, k.exports.pageSize = 1, 2
+		k.exports.afterCommit = func() { commits++; delete(k.as, "few") }
+		k.run()
+		k.exports.afterCommit = nil
+		k.as["few"] = few
+		if w := k.must(500, "few", "GET", at, ""); commits != 1 || !strings.Contains(w.Body.String(), "may not read this any more") {
+			t.Errorf("%d commits; %s", commits, w.Body)
+		}
+		k.must(404, "few", "GET", at+"/0.Observation.ndjson", "")
+		k.must(202, "few", "DELETE", at, "")
 		// Too many at once.
 		for range atOnce {
 			k.must(202, "few", "GET", "$export", "")

@@ -102,7 +102,7 @@ func (e *Exports) answer(w http.ResponseWriter, r *http.Request) error {
 		write(w, r, http.StatusMethodNotAllowed, "application/fhir+json", fhir.Outcome(*fhir.Problem("not-supported", "This does nothing at this address.", "Use one of: "+allow+".")))
 		return nil
 	case name != "":
-		return e.send(ctx, w, r, s, o, name)
+		return e.send(w, r, p, s, o, name)
 	}
 	return e.status(w, r, p, o)
 }
@@ -230,9 +230,11 @@ func (e *Exports) origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// send gives a file, part by part. Of each part the access to its patients is on record before its first byte leaves, and what the one
-// who asks may no longer read is left out.
-func (e *Exports) send(ctx context.Context, w http.ResponseWriter, r *http.Request, s db.Scope, o *order, name string) error {
+// send gives a file, part by part. Who asks is looked at anew before each part: whose right ends does not get the rest of a file that
+// is on its way. Of each part the access to its patients is on record before its first byte leaves, and what the one who asks may no
+// longer read is left out.
+func (e *Exports) send(w http.ResponseWriter, r *http.Request, p auth.Practice, s db.Scope, o *order, name string) error {
+	ctx := r.Context()
 	number, _, _ := strings.Cut(name, ".")
 	n, err := strconv.Atoi(number)
 	if o.state != done || err != nil || n < 0 || n >= len(o.Files) || o.Files[n].Kind == inputFile || o.Files[n].Kind == bucketFile || name != o.Files[n].name(n) {
@@ -254,10 +256,18 @@ func (e *Exports) send(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		out = packed
 	}
 	control := http.NewResponseController(w)
+	held, err := e.o.Hold(ctx, p, r.Header.Get("Authorization")) // the minutes of a token may end while a large file is sent
+	if err != nil {
+		return err
+	}
 	begun := false
 	var head *line // of a block none of whose lines was sent yet
 	for part := range o.Files[n].Parts {
-		text, err := e.part(ctx, s, o, n, part, &head)
+		var text []byte
+		s, err := e.o.Resume(ctx, p, held)
+		if err == nil {
+			text, err = e.part(ctx, s, o, n, part, &head)
+		}
 		if err != nil {
 			if !begun {
 				h.Del("Content-Encoding")

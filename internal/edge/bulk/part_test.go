@@ -48,7 +48,7 @@ func TestPartsComeBack(t *testing.T) {
 	}
 }
 
-// TestManyParts exports a type whose file has several parts, and deletes the export while the file is on its way.
+// TestManyParts exports a type whose file has several parts, and takes the right to it, then the export, away while the file is on its way.
 func TestManyParts(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		k := newStation(t, d)
@@ -61,16 +61,27 @@ func TestManyParts(t *testing.T) {
 		if got := k.lines("system", m.Output); len(got) != 17 {
 			t.Errorf("%v", got)
 		}
-		r := httptest.NewRequest("GET", strings.TrimPrefix(m.Output[0].URL, "https://ehr.example.org"), nil)
-		r.Header.Set("Authorization", "Bearer system")
-		w := &breaking{ResponseRecorder: httptest.NewRecorder(), first: func() { k.must(202, "system", "DELETE", at, "") }}
-		broken := func() (v any) {
-			defer func() { v = recover() }()
-			k.mux.ServeHTTP(w, r.WithContext(context.Background()))
-			return nil
-		}()
-		if broken == nil {
-			t.Error("half a file was ended like a whole one")
+		whole := len(k.must(200, "system", "GET", m.Output[0].URL, "").Body.Bytes())
+		system := k.as["system"]
+		for _, c := range []struct {
+			what string
+			do   func()
+		}{
+			{"the right ended", func() { delete(k.as, "system") }},
+			{"the export was deleted", func() { k.must(202, "system", "DELETE", at, "") }},
+		} {
+			k.as["system"] = system
+			r := httptest.NewRequest("GET", strings.TrimPrefix(m.Output[0].URL, "https://ehr.example.org"), nil)
+			r.Header.Set("Authorization", "Bearer system")
+			w := &breaking{ResponseRecorder: httptest.NewRecorder(), first: c.do}
+			broken := func() (v any) {
+				defer func() { v = recover() }()
+				k.mux.ServeHTTP(w, r.WithContext(context.Background()))
+				return nil
+			}()
+			if broken == nil || w.Body.Len() >= whole {
+				t.Errorf("%s: %d of %d bytes came, and half a file was ended like a whole one: %v", c.what, w.Body.Len(), whole, broken == nil)
+			}
 		}
 	})
 }
