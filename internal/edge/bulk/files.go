@@ -102,7 +102,7 @@ func (e *Exports) answer(w http.ResponseWriter, r *http.Request) error {
 		write(w, r, http.StatusMethodNotAllowed, "application/fhir+json", fhir.Outcome(*fhir.Problem("not-supported", "This does nothing at this address.", "Use one of: "+allow+".")))
 		return nil
 	case name != "":
-		return e.send(w, r, p, s, o, name)
+		return e.send(w, r, p, o, name)
 	}
 	return e.status(w, r, p, o)
 }
@@ -233,7 +233,7 @@ func (e *Exports) origin(r *http.Request) string {
 // send gives a file, part by part. Who asks is looked at anew before each part: whose right ends does not get the rest of a file that
 // is on its way. Of each part the access to its patients is on record before its first byte leaves, and what the one who asks may no
 // longer read is left out.
-func (e *Exports) send(w http.ResponseWriter, r *http.Request, p auth.Practice, s db.Scope, o *order, name string) error {
+func (e *Exports) send(w http.ResponseWriter, r *http.Request, p auth.Practice, o *order, name string) error {
 	ctx := r.Context()
 	number, _, _ := strings.Cut(name, ".")
 	n, err := strconv.Atoi(number)
@@ -273,7 +273,7 @@ func (e *Exports) send(w http.ResponseWriter, r *http.Request, p auth.Practice, 
 				h.Del("Content-Encoding")
 				return err
 			}
-			e.o.Log.Warn("a file of an export ended early", "practice", s.Practice(), "error", err)
+			e.o.Log.Warn("a file of an export ended early", "practice", p.ID, "error", err)
 			panic(http.ErrAbortHandler) // the client must not take half a file for a whole one
 		}
 		begun = true
