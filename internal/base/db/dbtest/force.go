@@ -39,6 +39,34 @@ func (d *DB) Force(t testing.TB, p db.PracticeID, statements ...string) {
 	}
 }
 
+// RowSecurity turns the row security of every table off or on, to measure what it costs. The database has it again when the test ends.
+// An embedded database has none.
+func (d *DB) RowSecurity(t testing.TB, on bool) {
+	t.Helper()
+	if d.Engine() == db.SQLite {
+		return
+	}
+	verb := "DISABLE"
+	if on {
+		verb = "ENABLE"
+	} else {
+		t.Cleanup(func() { d.RowSecurity(t, true) })
+	}
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, d.Super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, `DO $$ DECLARE r regclass; BEGIN
+		FOR r IN SELECT oid FROM pg_class WHERE relkind IN ('r', 'p') AND relforcerowsecurity LOOP
+			EXECUTE format('ALTER TABLE %s `+verb+` ROW LEVEL SECURITY', r);
+		END LOOP; END $$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func forceLite(ctx context.Context, tx *db.Tx, statements []string) error {
 	rows, err := tx.Query(ctx, db.SQL(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`))
 	if err != nil {
