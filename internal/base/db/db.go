@@ -39,7 +39,7 @@ type DB struct {
 	log     *slog.Logger
 
 	compiled compileCache
-	inside   uintptr // where the code of transact begins
+	inside   code // of transact
 	running  atomic.Int64
 }
 
@@ -64,7 +64,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		keys:   o.Keys,
 		clock:  o.Clock,
 		log:    o.Log,
-		inside: reflect.ValueOf((*DB).transact).Pointer(),
+		inside: codeOf(reflect.ValueOf((*DB).transact).Pointer()),
 	}
 	if d.clock == nil || d.keys == nil {
 		return nil, errors.New("db: Open needs Keys and Clock")
@@ -228,11 +228,22 @@ func (d *DB) nested() bool {
 	var pcs [96]uintptr
 	n := runtime.Callers(3, pcs[:]) // past Callers, nested and run
 	for _, pc := range pcs[:n] {
-		if f := runtime.FuncForPC(pc - 1); f != nil && f.Entry() == d.inside {
+		if d.inside.from < pc && pc <= d.inside.to {
 			return true
 		}
 	}
 	return false
+}
+
+// code is where the code of a function stands: return addresses into it lie after from and not after to.
+type code struct{ from, to uintptr }
+
+func codeOf(entry uintptr) code {
+	c := code{entry, entry}
+	for f := runtime.FuncForPC(entry); f != nil && f.Entry() == entry; f = runtime.FuncForPC(c.to) {
+		c.to++
+	}
+	return c
 }
 
 // compileCache keeps statements made at run time. When full it starts over: the connections' own prepared

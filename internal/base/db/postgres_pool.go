@@ -82,6 +82,8 @@ func newPool(url, schema string) (*pgPool, error) {
 		// just took its records in; PostgreSQL then expects no rows, takes any index, and reads the practice for every row it
 		// looks up. A plan made for any practice expects the average one.
 		"plan_cache_mode": "force_generic_plan",
+		// What searches look up is a row by its number, never the same one twice: remembering it is work for nothing.
+		"enable_memoize": "off",
 	} {
 		c.RuntimeParams[k] = v
 	}

@@ -58,7 +58,7 @@ func (r *Rows) Next() bool {
 
 // Scan copies the row's columns into dest: *int64, *int, *float64, *string, *[]byte, *bool (0 or 1), *any, pointers
 // to named integer or string types as *T through Scan of their base type. NULL fits only *[]byte, *any, and a
-// pointer to a pointer, such as **int64.
+// pointer to a pointer, such as **int64. A column whose dest is nil is left out.
 func (r *Rows) Scan(dest ...any) error {
 	if r.closed {
 		return ErrDone
@@ -67,11 +67,25 @@ func (r *Rows) Scan(dest ...any) error {
 		return fmt.Errorf("db: %d destinations for %d columns", len(dest), r.cur.width())
 	}
 	for i, d := range dest {
+		if d == nil {
+			continue
+		}
 		if err := scan(r.cur, i, d); err != nil {
 			return fmt.Errorf("db: column %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// Peek gives the bytes of a column without copying them: they are good until the next call of Next, and until another statement runs.
+func (r *Rows) Peek(col int) ([]byte, error) {
+	if r.closed {
+		return nil, ErrDone
+	}
+	if r.cur.kind(col) == nullValue {
+		return nil, nil
+	}
+	return r.cur.bytes(col)
 }
 
 // Err is the error that ended Next, if any.

@@ -124,11 +124,21 @@ func (a *kernel) holds(typ string, x *indexed, n *fhirjson.Node, b auth.Bits) bo
 // where appends the kernel's condition on table alias r of a type to a query. It is called for every table
 // of resources in every search.
 func (a *kernel) where(q *sqlText, alias, typ string, b auth.Bits, e db.Engine) {
+	a.own(q, alias, typ)
+	a.within(q, alias, typ, b, e)
+}
+
+// within appends what of the kernel's condition a narrowed scope adds.
+func (a *kernel) within(q *sqlText, alias, typ string, b auth.Bits, e db.Engine) {
+	if n := a.narrow(typ, b); n != nil && typ != a.s.unguarded {
+		n.where(q, a, alias, typ, e)
+	}
+}
+
+// own appends what of the kernel's condition the resource's own labels and patients decide.
+func (a *kernel) own(q *sqlText, alias, typ string) {
 	if typ == a.s.unguarded {
 		return
-	}
-	if n := a.narrow(typ, b); n != nil {
-		n.where(q, a, alias, typ, e)
 	}
 	a.charts.where(q, a, alias, typ)
 	if a.confined(typ) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"yarrow.health/internal/base/db"
@@ -128,9 +129,11 @@ type decoded struct {
 	typ, id string
 	meta    int    // length of the meta part
 	content []byte // meta part, then the other members
+
+	starts atomic.Pointer[[]uint32] // see member
 }
 
-func (d *decoded) size() int { return len(d.content) + len(d.id) + 96 }
+func (d *decoded) size() int { return len(d.content) + len(d.id) + 192 }
 
 // openBody opens, checks and expands a sealed body. Any failure is errDamaged.
 func openBody(z *zcodec, k *keys.Practice, row bodyRow, sealed []byte) (*decoded, error) {

@@ -101,9 +101,11 @@ func (x *compiler) clause(ctx context.Context, c *candidates, p *plan, cl *fhirs
 	case "_lastUpdated":
 		x.lastUpdated(c, cl)
 	default:
+		had := len(c.hashes) + len(c.facets)
 		if pp, ok := p.params[cl.Param]; ok {
 			x.keys(c, p, pp, cl)
 		}
+		c.loose = c.loose || cl.Modifier != "" || nameKeys[cl.Param] != "" || len(c.hashes)+len(c.facets) == had
 	}
 	if !sure {
 		c.checks = append(c.checks, newCheck(p, cl))

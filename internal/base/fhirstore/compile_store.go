@@ -55,6 +55,7 @@ type candidates struct {
 	facets []facetSet
 	enc    []int64 // resource.encounter is one of these
 	checks []check
+	loose  bool // what the database lets through need not be what is looked for
 	many   bool // of the type there are so many that an order by change is better walked than sorted
 }
 
@@ -193,6 +194,7 @@ func (c *candidates) orderBy(q *sqlText, o order) {
 // from writes FROM and WHERE: driver first, joined in the written order on both engines.
 func (c *candidates) from(q *sqlText, o order, from *place) {
 	rest := c.hashes
+	typ := int64(typeCode(c.typ))
 	switch {
 	case c.ids != nil:
 		how := ""
@@ -201,43 +203,36 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 		}
 		q.add(" FROM resource r", how, " WHERE r.practice_id = $1 AND ")
 		q.in("r.idh", *c.ids)
-		q.add(" AND (r.type + 0) = ", q.arg(int64(typeCode(c.typ)))) // the ids lead, not the index by type
+		q.add(" AND (r.type + 0) = ", q.arg(typ)) // the ids lead, not the index by type
+		c.filters(q, o)
 	case len(c.hashes) > 0:
 		var first *hashSet
 		first, rest = c.driver()
-		q.add(" FROM ")
-		c.keys(q, "k", "hkey", func() {
+		c.lookup(q, o, "hkey k", "k", func() {
+			q.add("k.practice_id = $1 AND ")
 			q.in("k.h", first.any)
 			for _, d := range c.date {
 				if d.before != nil {
 					q.add(" AND k.d < ", q.arg(*d.before))
 				}
 			}
-		}, o)
-		// The hash names the type; saying it again guards against a collision.
-		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
+		})
 	case len(c.spans) > 0:
 		// Further ranges have no row that a rid leads to; the check on the body decides them.
-		q.add(" FROM ")
-		c.ranges(q, c.spans[0])
-		q.add(" AND r.type = ", q.arg(int64(typeCode(c.typ))))
+		c.lookup(q, o, c.ranges(q, c.spans[0]), "s", func() { q.add("1 = 1") })
 	case o.bySeq:
-		typ := "r.type"
+		column := "r.type"
 		if c.many && c.engine == db.SQLite {
-			typ = "(r.type + 0)" // or it would take the index by type, and sort; PostgreSQL weighs this itself
+			column = "(r.type + 0)" // or it would take the index by type, and sort; PostgreSQL weighs this itself
 		}
-		q.add(" FROM resource r WHERE r.practice_id = $1 AND ", typ, " = ", q.arg(int64(typeCode(c.typ))))
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND ", column, " = ", q.arg(typ))
+		c.filters(q, o)
 	default:
-		q.add(" FROM resource r WHERE r.practice_id = $1 AND r.type = ", q.arg(int64(typeCode(c.typ))))
-		for _, d := range c.date {
-			if d.before != nil {
-				q.add(" AND r.date < ", q.arg(*d.before))
-			}
-		}
+		q.add(" FROM resource r WHERE r.practice_id = $1 AND r.type = ", q.arg(typ))
+		c.filters(q, o)
 	}
-	q.add(" AND r.deleted = 0")
-	c.a.where(q, "r", c.typ, cmp.Or(c.bits, auth.CanSearch), c.engine)
-	c.filters(q, o, rest)
+	c.joined(q, rest)
+	c.a.within(q, "r", c.typ, cmp.Or(c.bits, auth.CanSearch), c.engine)
 	if from == nil {
 		return
 	}
@@ -256,33 +251,43 @@ func (c *candidates) from(q *sqlText, o order, from *place) {
 	q.add(" AND (", c.sortKey(o), ", ", rid, ")", op, "(", q.arg(from.key), ", ", q.arg(from.rid), ")")
 }
 
-// keys writes the join of a key table, under alias, with the resources. SQLite keeps to the written order.
-// PostgreSQL is kept to it by OFFSET 0: it would otherwise read all resources when it expects a filter to
-// leave few, and it does not know our filters.
-func (c *candidates) keys(q *sqlText, alias, table string, where func(), o order) {
+// lookup writes the join of rows that hold a rid, under alias, with their resources and the conditions on these. SQLite keeps to
+// the written order. PostgreSQL is kept to it by LATERAL and OFFSET 0: it would otherwise read all resources when it expects a filter
+// to leave few, and it does not know our filters.
+func (c *candidates) lookup(q *sqlText, o order, rows, alias string, where func()) {
+	// The key names the type; saying it again guards against a collision.
+	typ := int64(typeCode(c.typ))
 	if c.engine == db.SQLite {
-		q.add(table, " ", alias, " CROSS JOIN resource r WHERE ", alias, ".practice_id = $1 AND ")
+		q.add(" FROM ", rows, " CROSS JOIN resource r WHERE ")
 		where()
-		q.add(" AND r.practice_id = $1 AND r.rid = ", alias, ".rid")
+		q.add(" AND r.practice_id = $1 AND r.rid = ", alias, ".rid AND r.type = ", q.arg(typ))
+		c.filters(q, o)
 		return
 	}
-	q.add("(SELECT * FROM ", table, " ", alias, " WHERE ", alias, ".practice_id = $1 AND ")
+	q.add(" FROM ", rows, " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.practice_id = $1 AND r.rid = ", alias, ".rid AND (r.type + 0) = ", q.arg(typ))
+	c.filters(q, o)
+	q.add(" OFFSET 0) r WHERE ")
 	where()
-	if c.ordered(o) {
-		q.add(" ORDER BY ")
-		c.orderBy(q, o)
-	}
-	q.add(" OFFSET 0) ", alias, " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.practice_id = $1 AND r.rid = ", alias,
-		".rid OFFSET 0) r WHERE r.practice_id = $1")
 }
 
-// filters writes every condition that does not drive.
-func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
+// joined writes the keys that do not drive. They stand outside of a lookup: PostgreSQL could otherwise go from them to the resource.
+func (c *candidates) joined(q *sqlText, hashes []hashSet) {
 	for _, h := range hashes {
 		q.add(" AND EXISTS (SELECT 1 FROM hkey x WHERE x.practice_id = $1 AND ")
 		q.in("x.h", h.any)
 		q.add(" AND x.d = r.date AND x.rid = r.rid)")
 	}
+}
+
+// filters writes every condition on the resource itself.
+func (c *candidates) filters(q *sqlText, o order) {
+	q.add(" AND r.deleted = 0")
+	c.a.own(q, "r", c.typ)
+	c.columns(q, o)
+}
+
+// columns writes what the search asks of the columns of the resource.
+func (c *candidates) columns(q *sqlText, o order) {
 	for _, f := range c.facets {
 		q.add(" AND (")
 		for i, mask := range f {
@@ -321,7 +326,6 @@ func (c *candidates) filters(q *sqlText, o order, hashes []hashSet) {
 		q.add(" AND ")
 		q.in("r.encounter", c.enc)
 	}
-
 }
 
 var countSome = db.SQL(`SELECT COUNT(*) FROM (SELECT 1 FROM resource r WHERE r.practice_id = $1 AND r.type = $2 LIMIT $3) c`)
@@ -340,24 +344,23 @@ func (c *candidates) weigh(ctx context.Context, tx *db.Tx, o order) error {
 	return err
 }
 
-// ranges writes the join of the rows in any of several ranges, under alias s, with the resources.
-func (c *candidates) ranges(q *sqlText, set spanSet) {
-	q.add("(")
+// ranges writes the rows in any of several ranges, under alias s. It returns them as text: their arguments come before all others.
+func (c *candidates) ranges(q *sqlText, set spanSet) string {
+	from := sqlText{args: q.args}
+	from.add("(")
 	for i := range set {
 		if i > 0 {
-			q.add(" UNION ALL ")
+			from.add(" UNION ALL ")
 		}
-		q.add("SELECT s.rid FROM rkey s WHERE s.practice_id = $1 AND ")
-		set[i].where(q, "s")
+		from.add("SELECT s.rid FROM rkey s WHERE s.practice_id = $1 AND ")
+		set[i].where(&from, "s")
 	}
-	if c.engine == db.SQLite {
-		q.add(") s CROSS JOIN resource r WHERE r.practice_id = $1 AND r.rid = s.rid")
-		return
+	if c.engine != db.SQLite && len(set) == 1 {
+		from.add(" OFFSET 0")
 	}
-	if len(set) == 1 {
-		q.add(" OFFSET 0")
-	}
-	q.add(") s CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.practice_id = $1 AND r.rid = s.rid OFFSET 0) r WHERE r.practice_id = $1")
+	from.add(") s")
+	q.args = from.args
+	return from.b.String()
 }
 
 func (s *spanRange) where(q *sqlText, alias string) {

@@ -81,7 +81,8 @@ func (n *narrowing) where(q *sqlText, a *kernel, alias, typ string, e db.Engine)
 			q.add(" OR ")
 		}
 		q.add("(1 = 1")
-		c.filters(q, order{}, c.hashes)
+		c.joined(q, c.hashes)
+		c.columns(q, order{})
 		q.add(")")
 	}
 	q.add(")")

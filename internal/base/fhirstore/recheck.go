@@ -255,21 +255,46 @@ func dateHolds(low, high int64, t *fhirsearch.ValueTerm) bool {
 }
 
 // member returns the JSON of a top-level member of the body, nil when it has none. The body is compact, as
-// packed.
+// packed. Where members begin is found out once for each body.
 func (d *decoded) member(name string) []byte {
-	b := d.content[d.meta:]
-	for len(b) > 1 {
-		b = b[1:] // the comma
-		n := skipValue(b)
-		key := b[:n]
-		b = b[min(n+1, len(b)):] // the colon
-		n = skipValue(b)
-		if len(key) == len(name)+2 && string(key[1:len(key)-1]) == name {
-			return b[:n]
+	starts := d.starts.Load()
+	if starts == nil {
+		found := memberStarts(d.content[d.meta:])
+		starts = &found
+		d.starts.Store(starts)
+	}
+	return memberAt(d.content[d.meta:], *starts, name)
+}
+
+// memberStarts lists where the members of an object begin, each with the comma or brace before it, and where the last one ends.
+func memberStarts(b []byte) []uint32 {
+	starts := make([]uint32, 1, 16)
+	for at := 0; at+1 < len(b); {
+		at++ // the comma
+		at += skipValue(b[at:])
+		at = min(at+1, len(b)) // the colon
+		at += skipValue(b[at:])
+		starts = append(starts, uint32(at))
+	}
+	return starts
+}
+
+func memberAt(b []byte, starts []uint32, name string) []byte {
+	for i := range len(starts) - 1 {
+		m := b[starts[i]:starts[i+1]]
+		if n := len(name); len(m) >= n+4 && m[n+2] == '"' && m[n+3] == ':' && string(m[2:n+2]) == name {
+			return m[n+4:]
 		}
-		b = b[n:]
 	}
 	return nil
+}
+
+// Member returns the JSON of a top-level member as it is stored, without spaces; nil when there is none. It must not be changed.
+func (r *Resource) Member(name string) []byte {
+	if r.body != nil {
+		return r.body.member(name)
+	}
+	return memberAt(r.Raw, memberStarts(r.Raw), name)
 }
 
 // skipValue returns the length of the JSON value that b starts with.

@@ -21,6 +21,9 @@ type row struct {
 // rowColumns are the columns scan expects, of table alias r.
 const rowColumns = `r.rid, r.idh, r.version, r.seq, r.date, r.span, r.patient, r.labels, r.type, r.deleted, r.body`
 
+// sealedColumn is the place of the body among them.
+const sealedColumn = 10
+
 type scanner interface{ Scan(dest ...any) error }
 
 func (r *row) scan(s scanner) error {
@@ -30,13 +33,49 @@ func (r *row) scan(s scanner) error {
 	return err
 }
 
+// rowReader reads rows one after another into the same row, and their bodies only where the cache does not have them.
+type rowReader struct {
+	row
+	typ, deleted int64
+	dest         []any
+}
+
+func newRowReader() *rowReader {
+	r := &rowReader{}
+	r.dest = []any{&r.rid, &r.idh, &r.version, &r.seq, &r.date, &r.span, &r.patient, &r.labels, &r.typ, &r.deleted, nil}
+	return r
+}
+
+func (r *rowReader) scan(rows *db.Rows) error {
+	err := rows.Scan(r.dest...)
+	r.row.typ, r.row.deleted, r.sealed = int16(r.typ), r.deleted != 0, nil
+	return err
+}
+
+// unread decodes the row, as Store.unread does.
+func (r *rowReader) unread(s *Store, tx *db.Tx, rows *db.Rows) (*Resource, error) {
+	d := s.cache.get(r.key(tx.Practice()))
+	if d == nil {
+		var err error
+		if r.sealed, err = rows.Peek(sealedColumn); err != nil {
+			return nil, err
+		}
+		return s.unread(tx, &r.row)
+	}
+	return r.showing(d), nil
+}
+
 func (r *row) bound(p db.PracticeID) bodyRow {
 	return bodyRow{practice: p, typ: r.typ, idh: r.idh, version: r.version, seq: r.seq, labels: r.labels, deleted: r.deleted}
 }
 
+func (r *row) key(p db.PracticeID) bodyKey {
+	return bodyKey{int64(p), r.rid, r.version, r.seq, r.labels}
+}
+
 // open decodes the row's body, through the cache.
 func (s *Store) open(tx *db.Tx, r *row) (*decoded, error) {
-	key := bodyKey{int64(tx.Practice()), r.rid, r.version, r.seq, r.labels}
+	key := r.key(tx.Practice())
 	if d := s.cache.get(key); d != nil {
 		return d, nil
 	}
@@ -72,8 +111,13 @@ func (s *Store) unread(tx *db.Tx, r *row) (*Resource, error) {
 	if err != nil {
 		return nil, damagedIssue(typeName(r.typ), err)
 	}
+	return r.showing(d), nil
+}
+
+// showing is the row as what its opened body says.
+func (r *row) showing(d *decoded) *Resource {
 	return &Resource{Type: d.typ, ID: d.id, Version: r.version, Updated: time.UnixMicro(r.seq).UTC(), Deleted: r.deleted,
-		Labels: r.labels, body: d}, nil
+		Labels: r.labels, body: d}
 }
 
 var (

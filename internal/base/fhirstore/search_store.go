@@ -3,6 +3,7 @@ package fhirstore
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
@@ -28,14 +29,17 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 		return nil, nil, err
 	}
 	batch := want + 1
-	if len(c.checks) > 0 {
+	switch {
+	case c.loose:
 		batch = max(2*batch, pageSize)
+	case len(c.facets) > 0:
+		batch += want/8 + 1 // some share the bits of other values
 	}
+	r := newRowReader()
 	for looked := 0; ; batch = min(batch*4, 4000) {
 		q := c.query(tx.Practice(), o, from, batch)
 		n := 0
 		done := false
-		var r row
 		rows, err := tx.Query(ctx, tx.Compile(q.b.String()), q.args...)
 		if err != nil {
 			return nil, nil, err
@@ -55,12 +59,12 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 				break
 			}
 			from = &at
-			res, err := s.unread(tx, &r)
+			res, err := r.unread(s, tx, rows)
 			if err != nil {
 				rows.Close()
 				return nil, nil, err
 			}
-			if c.passes(res, &r) {
+			if c.passes(res, &r.row) {
 				res.read()
 				res.at = at
 				found = append(found, res)
@@ -140,6 +144,12 @@ func (s *Store) Search(ctx context.Context, tx *db.Tx, q fhirsearch.Query) (*Pag
 		return nil, err
 	}
 	return page, s.include(ctx, tx, &x, q, page)
+}
+
+// SortedByIndex says that a search with this _sort and nothing else out of the ordinary is answered by one statement.
+func SortedByIndex(typ, sort string) bool {
+	_, direct := orderOf(fhirsearch.Query{Type: typ, Sort: []fhirsearch.Sort{{Param: strings.TrimPrefix(sort, "-")}}})
+	return direct
 }
 
 // orderOf translates _sort into an order the database has. direct is false for every other sort.

@@ -18,7 +18,7 @@ func patientOf(r *fhirstore.Resource) string {
 	}
 	names := patientElements(r.Type)
 	for i := 0; i < len(names) && r.Raw != nil; i++ {
-		if ref := referenceIn(r.Raw, names[i]); ref != "" {
+		if ref := referenceIn(r.Member(names[i])); ref != "" {
 			return ref
 		}
 	}
@@ -72,8 +72,7 @@ func patientElements(typ string) []string {
 }
 
 // referenceIn finds the first reference to a Patient within one top-level member of a resource as the store writes it.
-func referenceIn(raw []byte, name string) string {
-	value := topLevel(raw, name)
+func referenceIn(value []byte) string {
 	i := bytes.Index(value, patientMark)
 	if i < 0 {
 		return ""
@@ -91,36 +90,3 @@ func referenceIn(raw []byte, name string) string {
 }
 
 var patientMark = []byte(`"reference":"Patient/`)
-
-// topLevel is the value of a top-level member in JSON without spaces, as the store writes it; nil when there is none.
-func topLevel(raw []byte, name string) []byte {
-	depth, start, found := 0, 0, false
-	for i := 0; i < len(raw); i++ {
-		switch raw[i] {
-		case '"':
-			end := i + 1
-			for end < len(raw) && raw[end] != '"' {
-				if raw[end] == '\\' {
-					end++
-				}
-				end++
-			}
-			if depth == 1 && !found && end+1 < len(raw) && raw[end+1] == ':' && string(raw[i+1:end]) == name && (raw[i-1] == ',' || raw[i-1] == '{') {
-				start, found = end+2, true
-			}
-			i = end
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-			if found && depth == 0 {
-				return raw[start:i]
-			}
-		case ',':
-			if found && depth == 1 {
-				return raw[start:i]
-			}
-		}
-	}
-	return nil
-}

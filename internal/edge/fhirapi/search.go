@@ -43,7 +43,7 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 	values := c.values()
 	f := &finding{typ: typ, self: c.self()}
 	look := c.View
-	if typ != "" && !several(values) {
+	if typ != "" && !several(typ, values) {
 		look = c.glance
 	}
 	err := look(ctx, func(tx *db.Tx) error {
@@ -71,8 +71,11 @@ func (c *Call) find(ctx context.Context, typ, within string) (*finding, error) {
 }
 
 // several says that a search asks for more than its matches, which then should be of one moment.
-func several(values url.Values) bool {
-	for name := range values {
+func several(typ string, values url.Values) bool {
+	for name, v := range values {
+		if name == "_sort" && len(v) == 1 && fhirstore.SortedByIndex(typ, v[0]) {
+			continue
+		}
 		for _, more := range []string{"_include", "_revinclude", "_total", "_summary", "_sort", "_page"} {
 			if strings.HasPrefix(name, more) {
 				return true
