@@ -20,13 +20,14 @@ type importGuide struct {
 	Practice string   `required:"" help:"The practice's slug." placeholder:"SLUG"`
 	List     bool     `help:"List the guides the practice has imported."`
 	Policy   string   `help:"What becomes of a resource that breaks a profile it declares: reject (the default) or warn. Breaking R4 itself is always refused." enum:",reject,warn" default:""`
+	Refs     string   `name:"references" help:"What becomes of a resource that refers to what is not there: reject, warn (the default) or off." enum:",reject,warn,off" default:""`
 	JSON     bool     `name:"json" help:"Print the answer as JSON."`
 	Packages []string `arg:"" optional:"" name:"package" help:"Files package.tgz, in the order in which they build on each other."`
 }
 
 func (c *importGuide) Run(ctx context.Context, out *output) error {
-	if len(c.Packages) == 0 && !c.List && c.Policy == "" {
-		return fhir.Problem("required", "No package is named.", "Name the package.tgz of a guide, or give --list or --policy.")
+	if len(c.Packages) == 0 && !c.List && c.Policy == "" && c.Refs == "" {
+		return fhir.Problem("required", "No package is named.", "Name the package.tgz of a guide, or give --list, --policy or --references.")
 	}
 	g, err := c.openExisting(ctx, out)
 	if err != nil {
@@ -44,6 +45,14 @@ func (c *importGuide) Run(ctx context.Context, out *output) error {
 		}
 		if !c.JSON {
 			fmt.Fprintf(out.text, "What breaks a profile it declares: %s, from now on.\n", map[string]string{"reject": "refused", "warn": "taken with a warning"}[c.Policy])
+		}
+	}
+	if c.Refs != "" {
+		if err := g.guide.SetTargets(ctx, scope, c.Refs); err != nil {
+			return err
+		}
+		if !c.JSON {
+			fmt.Fprintf(out.text, "What refers to what is not there: %s, from now on.\n", map[string]string{"reject": "refused", "warn": "taken with a warning", "off": "taken"}[c.Refs])
 		}
 	}
 	reports := []guides.Report{}

@@ -53,6 +53,7 @@ func TestImportGuide(t *testing.T) {
 		{importGuide{Packages: []string{file}}, "test.guide 1.0.0: 1 definitions", ""},
 		{importGuide{List: true}, "test.guide 1.0.0: 1 definitions, imported", ""},
 		{importGuide{Policy: "warn"}, "taken with a warning", ""},
+		{importGuide{Refs: "reject"}, "not there: refused", ""},
 		{importGuide{Packages: []string{other}}, "", "not a package"},
 		{importGuide{Packages: []string{file + "x"}}, "", "There is no file"},
 		{importGuide{}, "", "No package is named"},

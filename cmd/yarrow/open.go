@@ -150,7 +150,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 // takes.
 func (g *ground) rule(s *fhirstore.Store) {
 	s.HoldsReal = g.auth.HoldsReal
-	s.Labels, s.Rules, s.Judge, s.Terms = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker, g.terms.Terms
+	s.Labels, s.Rules, s.Judge, s.Terms, s.Targets = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker, g.terms.Terms, g.guide.Targets
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.

@@ -33,6 +33,9 @@ type ApplyOptions struct {
 	// MustExist refuses to delete what never was there as what may not be seen.
 	MustExist bool
 
+	// Targets says what becomes of entries that refer to what is neither here nor in the bundle.
+	Targets Targets
+
 	// Synthetic declares everything in the bundle to be invented, which excuses identifiers that look real (see
 	// Store.HoldsReal), and nothing else.
 	Synthetic bool

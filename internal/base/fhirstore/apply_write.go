@@ -25,6 +25,7 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 	results := make([]EntryResult, len(todo))
 	err := a.s.db.Do(ctx, a.scope, func(tx *db.Tx) error {
 		clear(results)
+		a.seek(tx, todo)
 		if a.opt.Before != nil {
 			if err := a.opt.Before(ctx, tx); err != nil {
 				return err
@@ -71,6 +72,11 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 		}
 		for i, e := range todo {
 			results[i].Method = e.method
+			if e.p != nil {
+				for _, w := range e.p.unmet {
+					results[i].Warnings = append(results[i].Warnings, *e.at(&w))
+				}
+			}
 		}
 		if a.opt.Within != nil {
 			ordered := make([]EntryResult, len(entries))
@@ -93,6 +99,21 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 		e.result = results[i]
 	}
 	return nil
+}
+
+// seek has the writes look for what their resources refer to; what the bundle itself writes is here.
+func (a *applier) seek(tx *db.Tx, todo []*entry) {
+	if a.opt.Targets == AnyTarget {
+		return
+	}
+	k := keyspaceOf(tx.Keys())
+	among := map[int64]bool{}
+	for _, e := range todo {
+		if e.p != nil {
+			among[k.id(e.typ, e.id)] = true
+			e.p.targets, e.p.among = a.opt.Targets, among
+		}
+	}
 }
 
 // hold locks the conditions and looks whether their answers still hold.
@@ -240,6 +261,7 @@ func (a *applier) patching(e *entry, id string) func(ctx context.Context, tx *db
 		if err != nil {
 			return written{}, err
 		}
+		p.targets = a.opt.Targets
 		if p.Type != e.typ || p.ID != id {
 			return written{}, fhir.Problem("processing", "The patch changes which resource this is.", "Leave resourceType and id as they are.")
 		}

@@ -63,6 +63,7 @@ type EntryResult struct {
 	Body     []byte      // what Look answered
 	Method   string      // of the entry
 	Issues   fhir.Issues // why it failed
+	Warnings fhir.Issues // references that lead nowhere
 }
 
 // parseBundle takes a Bundle apart. Faults of the whole are returned; faults of an entry stay with it.

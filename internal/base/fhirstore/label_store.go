@@ -70,12 +70,22 @@ func (w *writer) inherit(ctx context.Context, changes []change) error {
 		return err
 	}
 	defer rows.Close()
-	w.inherited = map[int64]int64{}
+	found := map[int64]int64{}
 	for rows.Next() {
 		var idh, labels int64
 		if err := rows.Scan(&idh, &labels); err != nil {
 			return err
 		}
+		found[idh] = labels
+	}
+	w.inheritFrom(found, changes)
+	return rows.Err()
+}
+
+// inheritFrom takes over what was found of labels, by idh.
+func (w *writer) inheritFrom(found map[int64]int64, changes []change) {
+	w.inherited = map[int64]int64{}
+	for idh, labels := range found {
 		w.inherited[idh] = labels &^ auth.LabelDeclassified
 	}
 	// What is written in the same call counts too.
@@ -84,7 +94,6 @@ func (w *writer) inherit(ctx context.Context, changes []change) error {
 			w.inherited[w.a.k.id(p.Type, p.ID)] |= p.labels &^ auth.LabelDeclassified
 		}
 	}
-	return rows.Err()
 }
 
 // labelled is the resource of a change with the labels it must bear.

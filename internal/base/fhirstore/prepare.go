@@ -29,6 +29,10 @@ type Prepared struct {
 
 	real []synthetic.Finding // what looks like the data of a real person
 
+	targets Targets        // what becomes of references that lead nowhere
+	among   map[int64]bool // what is written together with it, by idh
+	unmet   fhir.Issues
+
 	practice int64 // of rows
 	rows     *indexed
 }

@@ -28,6 +28,10 @@ type Store struct {
 	// called outside transactions. Set it before use; nil judges structure only.
 	Judge func(ctx context.Context, s db.Scope, history bool) (Checker, error)
 
+	// Targets gives what a practice chose about references that lead nowhere, for TargetPolicy. Set it before use; nil: nobody
+	// looks.
+	Targets func(ctx context.Context, s db.Scope) (Targets, error)
+
 	// HoldsReal says whether a practice may hold data of real people. In one that may not, what looks real (package
 	// synthetic) is not written. It is called in transactions and must not use the database. Set it before use; nil: all may.
 	HoldsReal func(p db.PracticeID) bool

@@ -104,7 +104,7 @@ func (s *Store) writeAs(ctx context.Context, tx *db.Tx, a kernel, changes []chan
 	if err := w.load(ctx, changes); err != nil {
 		return nil, err
 	}
-	if err := w.inherit(ctx, changes); err != nil {
+	if err := w.surroundings(ctx, changes); err != nil {
 		return nil, err
 	}
 	out := make([]written, len(changes))

@@ -38,6 +38,7 @@ type loaded struct {
 	forms     map[string]*fhirjson.Node // Questionnaires by canonical URL
 	terms     *terms
 	policy    Policy
+	targets   fhirstore.Targets
 	at        time.Time // when it was read
 	looked    time.Time // when it was last seen to be current
 	written   time.Time // when a definition was last judged, and so perhaps written, by this process
@@ -145,7 +146,7 @@ func (g *Guides) load(ctx context.Context, scope auth.System) (*loaded, error) {
 			return err
 		}
 		l.forms = forms(nodes(asked))
-		l.policy, err = g.readPolicy(ctx, tx)
+		l.policy, l.targets, err = g.readPolicies(ctx, tx)
 		return err
 	})
 	return l, err

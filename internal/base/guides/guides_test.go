@@ -166,6 +166,43 @@ func TestPolicy(t *testing.T) {
 	})
 }
 
+// TestTargetPolicy: a warning holds until a practice chooses, and either choice leaves the other alone.
+func TestTargetPolicy(t *testing.T) {
+	each(t, func(t *testing.T, d *dbtest.DB, g *Guides) {
+		one := auth.SystemScope(1, "test")
+		is := func(want fhirstore.Targets, policy Policy) {
+			t.Helper()
+			got, err := g.Targets(t.Context(), one)
+			if err != nil || got != want {
+				t.Errorf("references: %v, want %v: %v", got, want, err)
+			}
+			if _, p, err := g.Validator(t.Context(), 1); err != nil || p != policy {
+				t.Errorf("profiles: %v, want %v: %v", p, policy, err)
+			}
+		}
+		is(fhirstore.WarnTarget, Reject)
+		if err := g.SetTargets(t.Context(), one, "sometimes"); err == nil {
+			t.Error("an unknown policy was taken")
+		}
+		for _, c := range []struct {
+			choice string
+			want   fhirstore.Targets
+		}{{"reject", fhirstore.MustTarget}, {"off", fhirstore.AnyTarget}, {"warn", fhirstore.WarnTarget}, {"reject", fhirstore.MustTarget}} {
+			if err := g.SetTargets(t.Context(), one, c.choice); err != nil {
+				t.Fatal(err)
+			}
+			is(c.want, Reject)
+		}
+		if err := g.SetPolicy(t.Context(), one, WarnOnly); err != nil {
+			t.Fatal(err)
+		}
+		is(fhirstore.MustTarget, WarnOnly)
+		if got, err := g.Targets(t.Context(), auth.SystemScope(2, "test")); err != nil || got != fhirstore.WarnTarget {
+			t.Errorf("another practice: %v, %v", got, err)
+		}
+	})
+}
+
 // TestAnotherProcessImports: what somebody else stored is seen after a minute.
 func TestAnotherProcessImports(t *testing.T) {
 	each(t, func(t *testing.T, d *dbtest.DB, g *Guides) {

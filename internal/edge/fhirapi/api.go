@@ -198,6 +198,10 @@ func (x *exchange) serve() {
 			x.refuse(err)
 			return
 		}
+		if x.targets, err = x.api.o.Store.TargetPolicy(ctx, x.scope); err != nil {
+			x.refuse(err)
+			return
+		}
 	}
 	ans, err := act(ctx, c)
 	x.finish(c, ans, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,7 @@ func (a *API) transaction(ctx context.Context, c *Call, n *fhirjson.Node) (*Answ
 	options := fhirstore.ApplyOptions{
 		Owners:    a.o.Owners,
 		MustExist: true,
+		Targets:   c.x.targets,
 		Patch:     patchOf,
 		Before: func(ctx context.Context, tx *db.Tx) error {
 			c.events = nil
@@ -184,7 +186,7 @@ func (c *Call) responses(kind string, results []fhirstore.EntryResult) []byte {
 				e.outcome = fhir.Issues{{Severity: "information", Code: "informational", Text: "The entry was carried out."}}
 			}
 		}
-		e.outcome = append(e.outcome, r.Issues...)
+		e.outcome = append(append(e.outcome, r.Issues...), r.Warnings...)
 		e.write(b, c.Base)
 	}
 	return b.done()
@@ -270,7 +272,7 @@ func (c *Call) responseOf(ans *Answer) response {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	e := response{version: ans.Version, updated: ans.Updated, location: ans.Location, resource: ans.Resource, outcome: c.hints}
+	e := response{version: ans.Version, updated: ans.Updated, location: ans.Location, resource: ans.Resource, outcome: slices.Concat(c.hints, ans.unmet)}
 	if ans.wrote && c.x.prefer.ret != "representation" {
 		e.resource = nil
 	}

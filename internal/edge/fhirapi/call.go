@@ -125,8 +125,9 @@ type Answer struct {
 	Media string
 	Body  []byte
 
-	wrote  bool // obeys Prefer: return
-	narrow bool // may be narrowed by _summary and _elements
+	wrote  bool        // obeys Prefer: return
+	unmet  fhir.Issues // references of what was written that lead nowhere
+	narrow bool        // may be narrowed by _summary and _elements
 	typ    string
 }
 

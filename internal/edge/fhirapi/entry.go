@@ -90,7 +90,7 @@ func (c *Call) inner(e *fhirjson.Node, tx *db.Tx) (*Call, act, error) {
 	if since, err := time.Parse(time.RFC3339, header.Get("If-Modified-Since")); err == nil {
 		header.Set("If-Modified-Since", since.UTC().Format(http.TimeFormat)) // an instant in a Bundle, a date in a header
 	}
-	x := &exchange{api: c.x.api, id: c.x.id, practice: c.x.practice, scope: c.Scope, base: c.Base, query: values, prefer: c.x.prefer,
+	x := &exchange{api: c.x.api, id: c.x.id, practice: c.x.practice, scope: c.Scope, base: c.Base, query: values, prefer: c.x.prefer, targets: c.x.targets,
 		out: formatJSON, sent: formatJSON, r: &http.Request{Method: method, Header: header, URL: &url.URL{Path: "/" + c.Practice.Slug + "/fhir/" + path, RawQuery: query}}}
 	in := &Call{Practice: c.Practice, Scope: c.Scope, Base: c.Base, Type: t.typ, ID: t.id, Version: t.version, Query: values, x: x, at: t, tx: tx, nested: true}
 	resource := e.Get("resource")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
+	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -26,8 +28,9 @@ type exchange struct {
 	base     string
 	query    url.Values
 	prefer   prefer
-	out      format // of the answer
-	sent     format // of the body
+	targets  fhirstore.Targets // what the practice says of references that lead nowhere
+	out      format            // of the answer
+	sent     format            // of the body
 	pretty   bool
 	native   bool       // a Binary, or the form of an operation, is asked for as its bytes
 	form     string     // of the operation's own that is asked for
@@ -123,7 +126,7 @@ func (x *exchange) send(c *Call, ans *Answer) {
 	if media == "" {
 		resource := ans.Resource
 		if ans.wrote {
-			resource = x.preferred(ans, c.hints)
+			resource = x.preferred(ans, slices.Concat(c.hints, ans.unmet))
 		}
 		if x.native && ans.typ == "Binary" && resource != nil {
 			var err error

@@ -93,11 +93,12 @@ func (a *API) patched(ctx context.Context, tx *db.Tx, c *Call, r *fhirstore.Reso
 	if err != nil {
 		return nil, err
 	}
+	c.seek(p)
 	out, err := c.Owner(r.Type).Update(ctx, tx, p, r.Version)
 	if err != nil {
 		return nil, err
 	}
-	return written(out, http.StatusOK), nil
+	return written(out, http.StatusOK).of(p), nil
 }
 
 // prepareChange applies a patch to a stored resource and readies the result.

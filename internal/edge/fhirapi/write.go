@@ -41,7 +41,7 @@ func (a *API) create(ctx context.Context, c *Call) (*Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return written(r, http.StatusCreated), nil
+		return written(r, http.StatusCreated).of(p), nil
 	})
 }
 
@@ -71,12 +71,12 @@ func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
 			return nil, preconditioned(err, version)
 		}
 		if r.Created {
-			return written(r, http.StatusCreated), nil
+			return written(r, http.StatusCreated).of(p), nil
 		}
 		if none {
 			return nil, withStatus(http.StatusPreconditionFailed, fhir.Problem("conflict", "There is already a "+c.Type+" with this id.", "Leave If-None-Match out to replace it."))
 		}
-		return written(r, http.StatusOK), nil
+		return written(r, http.StatusOK).of(p), nil
 	})
 }
 
@@ -146,7 +146,7 @@ func (a *API) updateWhere(ctx context.Context, c *Call) (*Answer, error) {
 			if err != nil {
 				return nil, err
 			}
-			return written(r, http.StatusCreated), nil
+			return written(r, http.StatusCreated).of(p), nil
 		case found != nil && p.Fresh():
 			if write, err = a.o.Store.WithID(p, found.ID); err != nil {
 				return nil, err
@@ -162,9 +162,9 @@ func (a *API) updateWhere(ctx context.Context, c *Call) (*Answer, error) {
 			return nil, preconditioned(err, version)
 		}
 		if r.Created {
-			return written(r, http.StatusCreated), nil
+			return written(r, http.StatusCreated).of(write), nil
 		}
-		return written(r, http.StatusOK), nil
+		return written(r, http.StatusOK).of(write), nil
 	})
 }
 
@@ -285,10 +285,25 @@ func (c *Call) prepare(ctx context.Context, fresh bool) (*fhirstore.Prepared, er
 		return nil, err
 	}
 	c.Warn(p.Warnings...)
+	c.seek(p)
 	if p.Type != c.Type {
 		return nil, fhir.Problem("value", fmt.Sprintf("The body is a %s, and the address is that of a %s.", p.Type, c.Type), "Send it to [base]/"+p.Type+", or send a "+c.Type+".").At("resourceType")
 	}
 	return p, nil
+}
+
+// seek has the write look whether what the resource refers to is here, as the practice wants it. What would only be a warning is
+// not looked for where nobody is told.
+func (c *Call) seek(p *fhirstore.Prepared) {
+	if c.x.targets == fhirstore.MustTarget || c.nested || c.x.prefer.ret == "OperationOutcome" {
+		p.Seek(c.x.targets)
+	}
+}
+
+// of has the answer carry what the write of p found about its references.
+func (a *Answer) of(p *fhirstore.Prepared) *Answer {
+	a.unmet = p.Unmet()
+	return a
 }
 
 // written answers a write with what is stored now.

@@ -71,10 +71,30 @@ func run(ctx context.Context, c *fhirapi.Call, g *guides.Guides) (*fhirapi.Answe
 	}
 	issues := agrees(c, n, mode)
 	issues = append(issues, v.Validate(n, o)...)
+	if mode != "profile" {
+		unmet, err := unmet(ctx, c, n)
+		if err != nil {
+			return nil, err
+		}
+		issues = append(issues, unmet...)
+	}
 	if raw != nil {
 		issues.Locate(raw)
 	}
 	return outcome(issues), nil
+}
+
+// unmet are the references that lead to nothing the caller may see, as the practice takes them when the resource is stored.
+func unmet(ctx context.Context, c *fhirapi.Call, n *fhirjson.Node) (issues fhir.Issues, err error) {
+	policy, err := c.Store().TargetPolicy(ctx, c.Scope)
+	if err != nil || policy == fhirstore.AnyTarget {
+		return nil, err
+	}
+	err = c.View(ctx, func(tx *db.Tx) error {
+		issues, err = c.Store().Unmet(ctx, tx, n, policy)
+		return err
+	})
+	return issues, err
 }
 
 // subject is the resource in question: of the parameters, of the body, or the one stored at the address. raw are the

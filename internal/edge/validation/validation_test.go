@@ -35,7 +35,7 @@ func TestValidate(t *testing.T) {
 		log := audit.New(d.DB)
 		store := fhirstore.New(d.DB, log)
 		g := guides.New(d.DB, store, codes.New(d.DB, store, codes.Options{}))
-		store.Judge = g.Checker
+		store.Judge, store.Targets = g.Checker, g.Targets
 		as := map[string]db.Scope{"clinician": auth.AsStaff(1, 7, "Dr. Kind", "Practitioner/kind", "clinician"), "system": auth.SystemScope(1, "test"),
 			"app": auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Patient": auth.CanRead}, Compartment: "Patient/ann"})}
 		api := fhirapi.New(fhirapi.Options{DB: d.DB, Store: store, Audit: log, Origin: "https://ehr.example.org",
@@ -84,6 +84,8 @@ func TestValidate(t *testing.T) {
 			"nothing to check":    {"clinician", "POST", "Patient/$validate", "", "", 400, "no resource to check", ""},
 			"not JSON":            {"clinician", "POST", "Patient/$validate", "{", "", 400, "", ""},
 			"unknown parameter":   {"clinician", "POST", "Patient/$validate?profil=x", good, "", 400, "profile", ""},
+			"leads nowhere":       {"clinician", "POST", "Patient/$validate", strings.Replace(good, `"name"`, `"link":[{"type":"seealso","other":{"reference":"Patient/none"}}],"name"`, 1), "", 200, "Patient.link[0].other.reference", `"error"`},
+			"leads somewhere":     {"clinician", "POST", "Patient/$validate", strings.Replace(good, `"name"`, `"link":[{"type":"seealso","other":{"reference":"Patient/bob"}}],"name"`, 1), "", 200, "The resource is valid", `"warning"`},
 			"not a resource type": {"clinician", "POST", "Patient/$validate", `{"resourceType":"Patint"}`, "", 200, `Write \"Patient\"`, ""},
 		} {
 			w := ask(x)
