@@ -122,15 +122,15 @@ func KindWords(t Say, kind string) string {
 	return kind
 }
 
-// RoleWords names roles as the log keeps them.
-func RoleWords(t Say, roles string) string {
+// RoleWords names roles as the log keeps them. name knows what to call one, those of the practice's own too.
+func RoleWords(name func(role string) string, roles string) string {
 	if roles == "" {
 		return ""
 	}
 	out := strings.Split(roles, ",")
 	for i, r := range out {
-		if slices.Contains(roleNames, r) {
-			out[i] = t("role." + r)
+		if slices.Contains(roleNames, r) || strings.HasPrefix(r, "own-") {
+			out[i] = name(r)
 		}
 	}
 	return strings.Join(out, ", ")

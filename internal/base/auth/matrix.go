@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -29,24 +30,37 @@ type RoleRule struct {
 
 // matrix is what the roles of a practice may do. It is not changed once it is in use.
 type matrix struct {
-	permissions [len(roleOrder)]permissionSet
-	types       [len(roleOrder)]map[string]Bits
-	forbidden   [len(roleOrder)]int64
-
-	bySet [everybody + 1]struct {
-		once   sync.Once
-		access Access
-	}
+	columns [firstOwn + OwnRoles]*column // by the role's bit; nil: there is no such role, or it was retired
+	own     []OwnRole                    // those in use, by number
+	bySet   sync.Map                     // roleSet → *Access: as many as people have combinations
 }
+
+// column is what one role may do.
+type column struct {
+	like        int // the built-in role it is like, by its bit: itself, or what an own role was made from
+	permissions permissionSet
+	types       map[string]Bits
+	forbidden   int64
+}
+
+func (c *column) caring() bool { return 1<<c.like&caring != 0 }
 
 // standard is the matrix of a practice that changed nothing.
 var standard = sync.OnceValue(defaults)
 
-// newMatrix is the default with a practice's rules applied. Rules that are not allowed change nothing.
-func newMatrix(rules []RoleRule) *matrix {
+// newMatrix is the default with a practice's own roles and rules applied. Rules that are not allowed change nothing.
+func newMatrix(rules []RoleRule, own []OwnRole) *matrix {
 	m := defaults()
+	for _, o := range own {
+		like, known := o.Like.bit()
+		if i, ok := o.Role.bit(); ok && known && o.Retired.IsZero() && i >= firstOwn && like < len(roleOrder) {
+			c := *m.columns[like]
+			c.types = maps.Clone(c.types)
+			m.columns[i], m.own = &c, append(m.own, o)
+		}
+	}
 	for _, r := range rules {
-		if checkRule(r) == nil {
+		if m.refusal(r) == nil {
 			m.set(r)
 		}
 	}
@@ -56,16 +70,16 @@ func newMatrix(rules []RoleRule) *matrix {
 func defaults() *matrix {
 	m := &matrix{}
 	for i := range roleOrder {
-		m.types[i] = map[string]Bits{}
-		m.forbidden[i] = beyondCare
-		if 1<<i&caring != 0 {
-			m.forbidden[i] = notesApart
+		c := &column{like: i, types: map[string]Bits{}, forbidden: beyondCare}
+		if c.caring() {
+			c.forbidden = notesApart
 		}
 		for p, row := range permissionTable {
 			if row.roles&(1<<i) != 0 {
-				m.permissions[i] |= 1 << p
+				c.permissions |= 1 << p
 			}
 		}
+		m.columns[i] = c
 	}
 	for _, row := range typeTable {
 		for i, bits := range []Bits{row.clinician, row.nurse, row.frontDesk, row.biller, row.administrator} {
@@ -73,79 +87,129 @@ func defaults() *matrix {
 				continue
 			}
 			for _, t := range strings.Fields(row.types) {
-				m.types[i][t] = bits
+				m.columns[i].types[t] = bits
 			}
 		}
 	}
 	return m
 }
 
+// column finds a role; nil when the practice does not have it.
+func (m *matrix) column(r Role) *column {
+	i, ok := r.bit()
+	if !ok {
+		return nil
+	}
+	return m.columns[i]
+}
+
+// roles lists the roles of the practice: those every practice has, then its own.
+func (m *matrix) roles() []Role {
+	out := Roles()
+	for _, o := range m.own {
+		out = append(out, o.Role)
+	}
+	return out
+}
+
 // set writes one cell.
 func (m *matrix) set(r RoleRule) {
-	i := slices.Index(roleOrder[:], r.Role)
+	c := m.column(r.Role)
 	switch r.Kind {
 	case RulePermission:
 		for p := range permissionTable {
 			if permissionTable[p].permission == Permission(r.Name) {
-				m.permissions[i] &^= 1 << p
-				m.permissions[i] |= permissionSet(r.Value) << p
+				c.permissions &^= 1 << p
+				c.permissions |= permissionSet(r.Value) << p
 			}
 		}
 	case RuleType:
-		m.types[i][r.Name] = Bits(r.Value)
+		c.types[r.Name] = Bits(r.Value)
 	case RuleLabel:
 		l := labelNamed(r.Name)
-		m.forbidden[i] |= l
+		c.forbidden |= l
 		if r.Value == 1 {
-			m.forbidden[i] &^= l
+			c.forbidden &^= l
 		}
 	}
 }
 
-// value reads one cell.
+// value reads one cell; of a role that the practice does not have it is 0.
 func (m *matrix) value(role Role, kind RuleKind, name string) int64 {
-	i := slices.Index(roleOrder[:], role)
+	c := m.column(role)
+	if c == nil {
+		return 0
+	}
 	switch kind {
 	case RulePermission:
-		return oneIf(m.permissions[i].has(Permission(name)))
+		return oneIf(c.permissions.has(Permission(name)))
 	case RuleType:
-		return int64(m.types[i][name])
+		return int64(c.types[name])
 	}
-	return oneIf(m.forbidden[i]&labelNamed(name) == 0)
+	return oneIf(c.forbidden&labelNamed(name) == 0)
+}
+
+// original is what a cell is when the practice decides nothing: of a role of its own, what the role it was made from has by default.
+func (m *matrix) original(role Role, kind RuleKind, name string) int64 {
+	c := m.column(role)
+	if c == nil {
+		return 0
+	}
+	return standard().value(roleOrder[c.like], kind, name)
 }
 
 // access is what any role of a set may reach.
 func (m *matrix) access(s roleSet) *Access {
-	s &= everybody
-	c := &m.bySet[s]
-	c.once.Do(func() {
-		c.access = Access{Types: map[string]Bits{}, Forbidden: beyondCare | ruledLabels}
-		for i := range roleOrder {
-			if s&(1<<i) == 0 {
-				continue
-			}
-			c.access.Forbidden &= m.forbidden[i]
-			for t, b := range m.types[i] {
-				if b != 0 {
-					c.access.Types[t] |= b
-				}
+	if a, ok := m.bySet.Load(s); ok {
+		return a.(*Access)
+	}
+	a := &Access{}
+	for i, c := range m.columns {
+		if c == nil || s&(1<<i) == 0 {
+			continue
+		}
+		if a.Types == nil {
+			a.Types, a.Forbidden = map[string]Bits{}, beyondCare|ruledLabels
+		}
+		a.Forbidden &= c.forbidden
+		for t, b := range c.types {
+			if b != 0 {
+				a.Types[t] |= b
 			}
 		}
-		if s == 0 {
-			c.access = Access{}
-		}
-	})
-	return &c.access
+	}
+	held, _ := m.bySet.LoadOrStore(s, a)
+	return held.(*Access)
 }
 
 // may is what any role of a set may do.
 func (m *matrix) may(s roleSet) (out permissionSet) {
-	for i := range roleOrder {
-		if s&(1<<i) != 0 {
-			out |= m.permissions[i]
+	for i, c := range m.columns {
+		if c != nil && s&(1<<i) != 0 {
+			out |= c.permissions
 		}
 	}
 	return out
+}
+
+// known is the part of a set that the practice has.
+func (m *matrix) known(s roleSet) (out roleSet) {
+	for i, c := range m.columns {
+		if c != nil {
+			out |= s & (1 << i)
+		}
+	}
+	return out
+}
+
+// governing are the roles whose people decide about rights: administrators, and whoever the practice lets do the same.
+func (m *matrix) governing() (out roleSet) {
+	for i, c := range m.columns {
+		if c != nil && (c.permissions.has(UserAdmin) || c.permissions.has(PracticeAdmin)) {
+			out |= 1 << i
+		}
+	}
+	return out | isAdministrator
 }
 
 // access and permissions of a set of roles where a practice changed nothing.
@@ -165,16 +229,20 @@ var licensed = []Permission{NoteSign, MedicationSign, OrderSign, ResultSign, Bre
 // and nobody writes the audit or Provenance.
 func most(resourceType string) (b Bits) {
 	for i := range roleOrder {
-		b |= standard().types[i][resourceType]
+		b |= standard().columns[i].types[resourceType]
 	}
 	return b
 }
 
-// checkRule says why a cell cannot have a value.
-func checkRule(r RoleRule) *fhir.Issue {
-	i := slices.Index(roleOrder[:], r.Role)
-	if i < 0 {
-		return fhir.Problem("value", "There is no such role.", fmt.Sprintf("Choose from %v.", Roles()))
+func noSuchRole(roles []Role) *fhir.Issue {
+	return fhir.Problem("value", "There is no such role.", fmt.Sprintf("Choose from %v.", roles))
+}
+
+// refusal says why a cell cannot have a value.
+func (m *matrix) refusal(r RoleRule) *fhir.Issue {
+	c := m.column(r.Role)
+	if c == nil {
+		return noSuchRole(m.roles())
 	}
 	no := func(text, fix string) *fhir.Issue { return fhir.Problem("business-rule", text, fix) }
 	switch r.Kind {
@@ -185,7 +253,7 @@ func checkRule(r RoleRule) *fhir.Issue {
 			return fhir.Problem("value", "There is no such permission.", "Choose a permission of the table.")
 		case fixed(r.Role, p) && r.Value == 0:
 			return no("This right cannot be taken away.", "A practice always keeps an administrator who can change rights, and everybody their own credentials.")
-		case r.Value == 1 && 1<<i&caring == 0 && slices.Contains(licensed, p):
+		case r.Value == 1 && !c.caring() && slices.Contains(licensed, p):
 			return no("This needs a licence to practise.", "Give it to clinicians or nurses only.")
 		}
 	case RuleType:

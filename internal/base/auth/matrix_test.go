@@ -190,6 +190,17 @@ func TestRoleSets(t *testing.T) {
 			t.Errorf("%b becomes %b", s, got)
 		}
 	}
+	for n := range OwnRoles {
+		r := ownRole(n + 1)
+		if s := rolesOf([]Role{r, Nurse}); !slices.Equal(s.list(), []Role{Nurse, r}) || !r.Own() {
+			t.Errorf("%s becomes %v", r, s.list())
+		}
+	}
+	for _, r := range []Role{"own-0", "own-41", "own-01", "own-+1", "own-", "own", "own-1 ", "OWN-1", "operator", ""} {
+		if rolesOf([]Role{r}) != 0 || r.Own() {
+			t.Errorf("%q is a role", r)
+		}
+	}
 	if !slices.Equal(Roles(), []Role{Clinician, Nurse, FrontDesk, Biller, Administrator}) {
 		t.Error("the order of roles is stored and must not change")
 	}

@@ -112,14 +112,24 @@ func (a *Auth) Unprovision(ctx context.Context, sys System, id int64) error {
 	})
 }
 
-// ProvisionRoles gives a person the roles of the groups they are in, or none. Administrators are made and unmade by the practice
-// itself: whoever holds a directory's key must not be able to make themself one.
+// ProvisionRoles gives a person the roles of the groups they are in, or none; roles that were retired fall away. Administrators, and
+// other roles that decide about rights, are given and taken by the practice itself: whoever holds a directory's key must not be able to
+// make themself one.
 func (a *Auth) ProvisionRoles(ctx context.Context, sys System, id int64, roles ...Role) error {
+	if !sys.Valid() {
+		return db.ErrNoScope
+	}
+	r, err := a.rulesOf(ctx, sys.Practice())
+	if err != nil {
+		return err
+	}
+	set := r.matrix.known(rolesOf(roles))
+	roles = set.list()
 	return a.provision(ctx, sys, id, "roles by the directory are now "+joinRoles(roles), func(tx *db.Tx, was Provisioned) error {
-		if slices.Contains(roles, Administrator) != slices.Contains(was.Roles, Administrator) {
+		if (set^rolesOf(was.Roles))&r.matrix.governing() != 0 {
 			return fhir.Problem("forbidden", "Administrators are appointed in the practice, not by a directory.", "Leave this group out of what the directory looks after.")
 		}
-		if err := changeRoles(ctx, tx, sys.Practice(), id, rolesOf(roles)); err != nil {
+		if err := changeRoles(ctx, tx, sys.Practice(), id, set); err != nil {
 			return err
 		}
 		if err := endSessions(ctx, tx, sys.Practice(), id, "roles changed"); err != nil {

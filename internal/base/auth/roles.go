@@ -25,6 +25,12 @@ func (a *Auth) Matrix(ctx context.Context, by db.Scope) (RoleTable, error) {
 	return RoleTable{r.matrix}, nil
 }
 
+// Roles lists the roles of the practice: those every practice has, then its own in the order they were made.
+func (t RoleTable) Roles() []Role { return t.m.roles() }
+
+// Own lists the practice's own roles that are in use.
+func (t RoleTable) Own() []OwnRole { return slices.Clone(t.m.own) }
+
 // Value reads a cell: 1 or 0, or the Bits of a resource type.
 func (t RoleTable) Value(role Role, kind RuleKind, name string) int64 {
 	return t.m.value(role, kind, name)
@@ -32,14 +38,14 @@ func (t RoleTable) Value(role Role, kind RuleKind, name string) int64 {
 
 // Changed says whether the practice decided a cell otherwise than the default.
 func (t RoleTable) Changed(role Role, kind RuleKind, name string) bool {
-	return t.m.value(role, kind, name) != standard().value(role, kind, name)
+	return t.m.value(role, kind, name) != t.m.original(role, kind, name)
 }
 
 // Most is the widest a resource type can be opened for any role.
 func (t RoleTable) Most(resourceType string) Bits { return most(resourceType) }
 
 // Refusal says why a cell cannot have a value; nil when it can.
-func (t RoleTable) Refusal(c RoleRule) *fhir.Issue { return checkRule(c) }
+func (t RoleTable) Refusal(c RoleRule) *fhir.Issue { return t.m.refusal(c) }
 
 // TypeGroups are the resource types in the groups of the default matrix: types of a group belong together.
 func TypeGroups() (out [][]string) {
@@ -81,7 +87,7 @@ func (a *Auth) ViewAs(ctx context.Context, by db.Scope, with []RoleRule, roles .
 
 // with is the matrix after further cells.
 func (r *rules) with(cells []RoleRule) *matrix {
-	return newMatrix(append(slices.Clone(r.cells), cells...))
+	return newMatrix(append(slices.Clone(r.cells), cells...), r.own)
 }
 
 // Effect is what a change of the matrix means for one person.
@@ -95,11 +101,11 @@ func (a *Auth) PreviewMatrix(ctx context.Context, by db.Scope, cells []RoleRule)
 	if err := may(by, UserAdmin); err != nil {
 		return nil, err
 	}
-	if err := checkCells(cells); err != nil {
-		return nil, err
-	}
 	r, err := a.rulesOf(ctx, by.Practice())
 	if err != nil {
+		return nil, err
+	}
+	if err := r.matrix.check(cells); err != nil {
 		return nil, err
 	}
 	people, err := a.users(ctx, by.Practice())
@@ -144,9 +150,9 @@ func (e *Effect) note(had, has bool, what string) {
 	}
 }
 
-func checkCells(cells []RoleRule) error {
+func (m *matrix) check(cells []RoleRule) error {
 	for _, c := range cells {
-		if i := checkRule(c); i != nil {
+		if i := m.refusal(c); i != nil {
 			return i.At(string(c.Role) + " " + c.Name)
 		}
 	}
@@ -162,9 +168,6 @@ func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) 
 	if err := a.RecentIfStaff(by); err != nil {
 		return err
 	}
-	if err := checkCells(cells); err != nil {
-		return err
-	}
 	err := a.db.Do(ctx, by, func(tx *db.Tx) error {
 		epoch, err := kernelEpoch(ctx, tx)
 		if err != nil {
@@ -174,6 +177,9 @@ func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) 
 		if err != nil {
 			return err
 		}
+		if err := now.matrix.check(cells); err != nil {
+			return err
+		}
 		changed := false
 		for _, c := range cells {
 			was := now.matrix.value(c.Role, c.Kind, c.Name)
@@ -181,7 +187,7 @@ func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) 
 				continue
 			}
 			changed = true
-			writeCell(tx, c, by.Actor().UserID)
+			writeCell(tx, now.matrix, c, by.Actor().UserID)
 			a.log.Record(tx, audit.Event{Action: audit.ActionPrivilege, Type: "Role", ID: string(c.Role),
 				Detail: string(c.Kind) + " " + c.Name + " from " + c.words(was) + " to " + c.words(c.Value)})
 		}

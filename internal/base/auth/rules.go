@@ -13,6 +13,7 @@ import (
 type rules struct {
 	epoch    int64
 	cells    []RoleRule // what differs from the default
+	own      []OwnRole  // roles of its own, those that were retired too
 	matrix   *matrix
 	charts   []ChartProvision
 	openings []opening // in an emergency, that had not ended when they were read

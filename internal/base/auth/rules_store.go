@@ -44,9 +44,12 @@ func loadRules(ctx context.Context, tx *db.Tx, epoch int64) (*rules, error) {
 	if r.cells, err = cells(ctx, tx); err != nil {
 		return nil, err
 	}
+	if r.own, err = ownRoles(ctx, tx); err != nil {
+		return nil, err
+	}
 	r.matrix = standard()
-	if len(r.cells) > 0 {
-		r.matrix = newMatrix(r.cells)
+	if len(r.cells)+len(r.own) > 0 {
+		r.matrix = newMatrix(r.cells, r.own)
 	}
 	if r.charts, err = provisions(ctx, tx); err != nil {
 		return nil, err
@@ -75,8 +78,8 @@ func cells(ctx context.Context, tx *db.Tx) ([]RoleRule, error) {
 }
 
 // writeCell stores a cell, or removes it when it is the default again.
-func writeCell(tx *db.Tx, c RoleRule, by int64) {
-	if standard().value(c.Role, c.Kind, c.Name) == c.Value {
+func writeCell(tx *db.Tx, m *matrix, c RoleRule, by int64) {
+	if m.original(c.Role, c.Kind, c.Name) == c.Value {
 		tx.Queue(deleteCell, int64(tx.Practice()), string(c.Role), string(c.Kind), c.Name)
 		return
 	}

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -140,7 +139,7 @@ const (
 	kindOperator = "operator"
 )
 
-// list gives the roles of a set in table order.
+// list gives the roles of a set in table order, then the practice's own.
 func (s roleSet) list() []Role {
 	var out []Role
 	for i, r := range roleOrder {
@@ -148,14 +147,19 @@ func (s roleSet) list() []Role {
 			out = append(out, r)
 		}
 	}
+	for n := range OwnRoles {
+		if s&(1<<(firstOwn+n)) != 0 {
+			out = append(out, ownRole(n+1))
+		}
+	}
 	return out
 }
 
-// rolesOf is the set of known roles among names; unknown ones give nothing.
+// rolesOf is the set of roles among names; what can be no role gives nothing.
 func rolesOf(names []Role) roleSet {
 	var s roleSet
 	for _, n := range names {
-		if i := slices.Index(roleOrder[:], n); i >= 0 {
+		if i, ok := n.bit(); ok {
 			s |= 1 << i
 		}
 	}

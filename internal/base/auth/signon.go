@@ -120,6 +120,11 @@ func (a *Auth) vouched(ctx context.Context, w Assured) (who person, settle func(
 	if w.Connection == "" || w.Subject == "" || p.ID == 0 {
 		return who, nil, db.ErrNoScope
 	}
+	r, err := a.rulesOf(ctx, p.ID)
+	if err != nil {
+		return who, nil, err
+	}
+	w.Roles = r.matrix.known(rolesOf(w.Roles)).list() // a group may stand for a role that was retired
 	err = a.db.View(ctx, system("sign-on"), func(tx *db.Tx) error {
 		who, err = whoIs(ctx, tx, w)
 		return err

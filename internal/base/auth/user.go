@@ -38,15 +38,7 @@ func foldLogin(login string) string {
 	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(login)))
 }
 
-func checkUser(u User) error {
-	if rolesOf(u.Roles) == 0 || len(rolesOf(u.Roles).list()) != len(u.Roles) {
-		return fhir.Problem("value", "A person needs at least one role, each named once.",
-			fmt.Sprintf("Choose from %v.", Roles()))
-	}
-	return checkPerson(u)
-}
-
-// checkPerson is checkUser for somebody who may be without a role.
+// checkPerson checks what somebody is called.
 func checkPerson(u User) error {
 	login := foldLogin(u.Login)
 	switch {
@@ -87,7 +79,10 @@ func (a *Auth) addUser(ctx context.Context, by db.Scope, u User) (int64, error) 
 	if !by.Valid() {
 		return 0, db.ErrNoScope
 	}
-	if err := checkUser(u); err != nil {
+	if err := checkPerson(u); err != nil {
+		return 0, err
+	}
+	if err := a.checkRoles(ctx, by.Practice(), u.Roles); err != nil {
 		return 0, err
 	}
 	p, err := a.PracticeByID(ctx, by.Practice())
@@ -123,8 +118,8 @@ func joinRoles(roles []Role) string {
 
 // AddMembership takes a person who has a login already into sys's practice, or changes what they are there.
 func (a *Auth) AddMembership(ctx context.Context, sys System, login, practitionerID string, roles ...Role) (int64, error) {
-	if rolesOf(roles) == 0 {
-		return 0, fhir.Problem("value", "A person needs at least one role.", fmt.Sprintf("Choose from %v.", Roles()))
+	if err := a.checkRoles(ctx, sys.Practice(), roles); err != nil {
+		return 0, err
 	}
 	var id int64
 	e := audit.Event{Action: audit.ActionPrivilege, Type: "User", Detail: "person taken in as " + joinRoles(roles)}
@@ -151,6 +146,9 @@ func (a *Auth) SetRoles(ctx context.Context, by db.Scope, userID int64, roles ..
 	set := rolesOf(roles)
 	if set == 0 {
 		return fhir.Problem("value", "A person needs at least one role.", "Disable somebody who shall have none.")
+	}
+	if err := a.checkRoles(ctx, by.Practice(), set.list()); err != nil {
+		return err
 	}
 	e := audit.Event{Action: audit.ActionPrivilege, Type: "User", ID: userText(userID), Detail: "roles are now " + joinRoles(set.list())}
 	defer a.forgetUser(userID)

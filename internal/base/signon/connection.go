@@ -144,8 +144,8 @@ const (
 
 var hostForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
 
-// check reads a connection and says field by field what is wrong with it.
-func (c *Connection) check() fhir.Issues {
+// check reads a connection and says field by field what is wrong with it. roles are those that people of the practice can be given.
+func (c *Connection) check(roles []auth.Role) fhir.Issues {
 	var out fhir.Issues
 	wrong := func(field, text, fix string) { out = append(out, *fhir.Problem("value", text, fix).At(field)) }
 	c.Name = plain(c.Name)
@@ -184,7 +184,7 @@ func (c *Connection) check() fhir.Issues {
 	}
 	for i := range c.Groups {
 		c.Groups[i].Group = strings.TrimSpace(c.Groups[i].Group)
-		if g := c.Groups[i]; g.Group == "" || len(g.Group) > 200 || len(g.Roles) == 0 || slices.ContainsFunc(g.Roles, func(r auth.Role) bool { return !slices.Contains(auth.Roles(), r) }) {
+		if g := c.Groups[i]; g.Group == "" || len(g.Group) > 200 || len(g.Roles) == 0 || slices.ContainsFunc(g.Roles, func(r auth.Role) bool { return !slices.Contains(roles, r) }) {
 			wrong("groups", "A group needs a name and at least one role.", "Write one group a line: its name, an equals sign, and the roles.")
 		}
 	}
@@ -382,7 +382,11 @@ func (s *SignOn) Save(ctx context.Context, by db.Scope, c Connection) (id string
 	if err := s.auth.RecentIfStaff(by); err != nil {
 		return "", err
 	}
-	if issues := c.check(); len(issues) > 0 {
+	roles, err := s.auth.RolesIn(ctx, by.Practice())
+	if err != nil {
+		return "", err
+	}
+	if issues := c.check(roles); len(issues) > 0 {
 		return "", issues
 	}
 	c.Test, c.Trouble = nil, nil

@@ -128,9 +128,17 @@ func TestForgedIdentityTokens(t *testing.T) {
 func TestWhoComesIn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		w := newWorld(t, d)
-		groups := []Mapped{{"nurses", []auth.Role{auth.Nurse}}, {"desk", []auth.Role{auth.FrontDesk}}}
+		for _, name := range []string{"Scribe", "Intern"} {
+			if _, err := w.auth.AddRole(t.Context(), w.sys, name, auth.Nurse); err != nil {
+				t.Fatal(err)
+			}
+		}
+		groups := []Mapped{{"nurses", []auth.Role{auth.Nurse}}, {"desk", []auth.Role{auth.FrontDesk}}, {"scribes", []auth.Role{"own-1"}}, {"interns", []auth.Role{"own-2"}}}
 		plainly := w.oidc(nil)
 		mapped := w.oidc(func(c *Connection) { c.Name, c.Groups, c.Create = "With groups", groups, true })
+		if err := w.auth.RetireRole(t.Context(), w.sys, "own-2"); err != nil {
+			t.Fatal(err)
+		}
 		stranger := "login: Your organisation knows you, but nobody in this practice signs in as you."
 		for _, c := range []struct {
 			name, id string
@@ -146,6 +154,8 @@ func TestWhoComesIn(t *testing.T) {
 			{"somebody unknown without a role", mapped, map[string]any{"sub": "n-1", "email": "new@alder.example", "groups": []string{"cooks"}}, stranger},
 			{"somebody new", mapped, map[string]any{"sub": "n-1", "email": "new@alder.example", "groups": []string{"cooks", "desk"}}, "[frontdesk]"},
 			{"who has another role now", mapped, map[string]any{"sub": "n-1", "groups": []string{"nurses"}}, "[nurse]"},
+			{"who has a role of the practice's own", mapped, map[string]any{"sub": "n-1", "groups": []string{"scribes", "interns"}}, "[own-1]"},
+			{"who has a role that was retired", mapped, map[string]any{"sub": "n-1", "groups": []string{"interns"}}, "login: Your organisation's groups give you no role in this practice."},
 			{"who has none any more", mapped, map[string]any{"sub": "n-1", "groups": []string{}}, "login: Your organisation's groups give you no role in this practice."},
 		} {
 			w.idp.claims = c.claims

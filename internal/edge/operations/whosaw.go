@@ -80,6 +80,10 @@ func (w whoSaw) run(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, erro
 	if err != nil {
 		return nil, err
 	}
+	role, err := w.roles(ctx, c.Practice.ID, say)
+	if err != nil {
+		return nil, err
+	}
 	veil(entries, hiddenFrom(access, c.ID))
 	feed := audit.Feed(say, entries, func(e audit.Entry) string { return whoDid(say, names, &e) })
 	skip = min(skip, len(feed))
@@ -96,7 +100,7 @@ func (w whoSaw) run(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, erro
 		}
 	}
 	for i := range page {
-		ps = append(ps, sittingOf(say, &page[i]))
+		ps = append(ps, sittingOf(say, role, &page[i]))
 	}
 	c.See(audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Patient: self, Categories: []string{"audit"}, Detail: "$who-saw"})
 	out := parameters(ps...)
@@ -202,10 +206,26 @@ func whoDid(say audit.Say, names map[int64]string, e *audit.Entry) string {
 	return say("saw.unknown")
 }
 
-func sittingOf(say audit.Say, s *audit.Seen) fhirjson.Node {
+// roles names roles in the reader's language; those of the practice's own as people call them there.
+func (w whoSaw) roles(ctx context.Context, p db.PracticeID, say audit.Say) (func(role string) string, error) {
+	own, err := w.auth.OwnRolesOf(ctx, auth.SystemScope(p, "who saw a chart"))
+	return func(role string) string {
+		for _, o := range own {
+			if string(o.Role) == role {
+				return o.Name
+			}
+		}
+		if auth.Role(role).Own() {
+			return role
+		}
+		return say("role." + role)
+	}, err
+}
+
+func sittingOf(say audit.Say, role func(string) string, s *audit.Seen) fhirjson.Node {
 	at := func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 	parts := []fhirjson.Node{named("from", "valueInstant", at(s.From)), named("to", "valueInstant", at(s.To)), named("who", "valueString", s.Who)}
-	if r := audit.RoleWords(say, s.Role); r != "" {
+	if r := audit.RoleWords(role, s.Role); r != "" {
 		parts = append(parts, named("role", "valueString", r))
 	}
 	parts = append(parts, named("purpose", "valueString", s.PurposeWords(say)), named("emergency", "valueBoolean", s.Break),

@@ -13,8 +13,17 @@ import (
 
 const schemaGroup = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
-func (c *call) groupJSON(r auth.Role, people []auth.Provisioned) map[string]any {
-	out := map[string]any{"schemas": []string{schemaGroup}, "id": string(r), "displayName": string(r),
+// roleName is what a group is called: a role that every practice has by its code, one of the practice's own as people call it there.
+func (c *call) roleName(r auth.Role) (string, error) {
+	name, err := c.auth.RoleName(c.r.Context(), c.p.ID, r)
+	if name == "" {
+		name = string(r)
+	}
+	return name, err
+}
+
+func (c *call) groupJSON(r auth.Role, name string, people []auth.Provisioned) map[string]any {
+	out := map[string]any{"schemas": []string{schemaGroup}, "id": string(r), "displayName": name,
 		"meta": map[string]string{"resourceType": "Group", "location": c.at("Groups", string(r))}}
 	if !strings.EqualFold(c.r.URL.Query().Get("excludedAttributes"), "members") {
 		members := []map[string]string{}
@@ -34,21 +43,29 @@ func (c *call) groups() (status int, body any, location string, err error) {
 	if err != nil {
 		return 0, nil, "", err
 	}
+	roles, err := c.auth.RolesIn(c.r.Context(), c.p.ID)
+	if err != nil {
+		return 0, nil, "", err
+	}
 	role := auth.Role(c.id)
 	switch {
 	case c.id == "" && c.r.Method == http.MethodGet:
-		return c.listGroups(people)
+		return c.listGroups(roles, people)
 	case c.id == "" || c.r.Method == http.MethodDelete:
 		return 0, nil, "", fail(http.StatusForbidden, "mutability", "Groups are the practice's roles; a directory neither adds nor deletes them.")
-	case !slices.Contains(auth.Roles(), role):
+	case !slices.Contains(roles, role):
 		return 0, nil, "", fail(http.StatusNotFound, "", "There is no such group.")
+	}
+	name, err := c.roleName(role)
+	if err != nil {
+		return 0, nil, "", err
 	}
 	switch c.r.Method {
 	case http.MethodGet:
 		if err := c.see(audit.ActionSearch, ""); err != nil {
 			return 0, nil, "", err
 		}
-		return http.StatusOK, c.groupJSON(role, people), "", nil
+		return http.StatusOK, c.groupJSON(role, name, people), "", nil
 	case http.MethodPut, http.MethodPatch:
 	default:
 		return 0, nil, "", fail(http.StatusMethodNotAllowed, "", "A group is read, replaced or patched.")
@@ -59,7 +76,7 @@ func (c *call) groups() (status int, body any, location string, err error) {
 			was[userID(u.ID)] = true
 		}
 	}
-	is, err := c.members(role, was)
+	is, err := c.members(name, was)
 	if err != nil {
 		return 0, nil, "", err
 	}
@@ -84,26 +101,30 @@ func (c *call) groups() (status int, body any, location string, err error) {
 	if people, err = c.auth.Provisioned(c.r.Context(), c.scope); err != nil {
 		return 0, nil, "", err
 	}
-	return http.StatusOK, c.groupJSON(role, people), "", nil
+	return http.StatusOK, c.groupJSON(role, name, people), "", nil
 }
 
-func (c *call) listGroups(people []auth.Provisioned) (status int, body any, location string, err error) {
-	name, value, err := c.filter()
+func (c *call) listGroups(roles []auth.Role, people []auth.Provisioned) (status int, body any, location string, err error) {
+	by, value, err := c.filter()
 	if err != nil {
 		return 0, nil, "", err
 	}
 	var list []map[string]any
-	for _, r := range auth.Roles() {
-		switch name {
+	for _, r := range roles {
+		name, err := c.roleName(r)
+		if err != nil {
+			return 0, nil, "", err
+		}
+		switch by {
 		case "":
 		case "displayname", "id":
-			if !strings.EqualFold(string(r), value) {
+			if is := map[string]string{"displayname": name, "id": string(r)}[by]; !strings.EqualFold(is, value) {
 				continue
 			}
 		default:
 			return 0, nil, "", fail(http.StatusBadRequest, "invalidFilter", "Groups are found by displayName or id.")
 		}
-		list = append(list, c.groupJSON(r, people))
+		list = append(list, c.groupJSON(r, name, people))
 	}
 	if err := c.see(audit.ActionSearch, ""); err != nil {
 		return 0, nil, "", err
@@ -114,13 +135,13 @@ func (c *call) listGroups(people []auth.Provisioned) (status int, body any, loca
 var oneMember = regexp.MustCompile(`^members\[\s*value\s+eq\s+"([0-9]{1,19})"\s*\]$`)
 
 // members gives who is in the group after the request.
-func (c *call) members(role auth.Role, was map[string]bool) (map[string]bool, error) {
+func (c *call) members(name string, was map[string]bool) (map[string]bool, error) {
 	if c.r.Method == http.MethodPut {
 		for _, m := range c.body.Members() {
 			switch strings.ToLower(m.Name) {
 			case "schemas", "id", "meta", "members", "externalid":
 			case "displayname":
-				if !strings.EqualFold(m.Value.Text(), string(role)) {
+				if !strings.EqualFold(m.Value.Text(), name) {
 					return nil, fail(http.StatusBadRequest, "mutability", "A role keeps its name.")
 				}
 			default:

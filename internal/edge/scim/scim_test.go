@@ -176,6 +176,45 @@ func TestPeopleOfADirectory(t *testing.T) {
 	})
 }
 
+// The practice's own roles are groups too, by their code and the name that people know.
+func TestOwnRolesAreGroups(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		ctx := t.Context()
+		ben := w.ask("POST", "Users", user(`"userName":"ben"`)).str("id")
+		join := patch(`{"op":"add","path":"members","value":[{"value":"` + ben + `"}]}`)
+		if r := w.ask("PATCH", "Groups/own-1", join); r.status != 404 {
+			t.Errorf("a role that is not there yet: %d", r.status)
+		}
+		for _, r := range []auth.OwnRole{{Name: "Night scribe", Like: auth.Nurse}, {Name: "Manager", Like: auth.Administrator}} {
+			if _, err := w.auth.AddRole(ctx, w.admin, r.Name, r.Like); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := w.ask("GET", "Groups?filter="+url.QueryEscape(`displayName eq "night SCRIBE"`), ""); r.body["totalResults"] != 1.0 || !strings.Contains(r.text, `"id":"own-1"`) {
+			t.Errorf("found by name: %s", r.text)
+		}
+		if r := w.ask("PATCH", "Groups/own-1", join); r.status != 200 || r.str("displayName") != "Night scribe" || !strings.Contains(r.text, `"value":"`+ben+`"`) {
+			t.Errorf("joined: %d %s", r.status, r.text)
+		}
+		if r := w.ask("PUT", "Groups/own-1", `{"displayName":"Night scribe","members":[{"value":"`+ben+`"}]}`); r.status != 200 {
+			t.Errorf("replaced: %d %s", r.status, r.text)
+		}
+		if r := w.ask("PATCH", "Groups/own-2", join); r.status != 403 {
+			t.Errorf("made a manager: %d %s", r.status, r.text)
+		}
+		if r := w.ask("PUT", "Groups/own-1", `{"members":[]}`); r.status != 200 {
+			t.Errorf("left: %d %s", r.status, r.text)
+		}
+		if err := w.auth.RetireRole(ctx, w.admin, "own-1"); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.ask("GET", "Groups/own-1", ""); r.status != 404 {
+			t.Errorf("retired: %d", r.status)
+		}
+	})
+}
+
 // What a directory may not do, and what is no request.
 func TestLimitsOfADirectory(t *testing.T) {
 	d := dbtest.SQLite(t, nil)

@@ -840,7 +840,7 @@ func roleWords(q *ui.Request, roles []auth.Role) string {
 		if i > 0 {
 			s += ", "
 		}
-		s += q.T("role." + string(r))
+		s += q.Role(string(r))
 	}
 	return s
 }

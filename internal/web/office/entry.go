@@ -66,7 +66,7 @@ func facts(q *ui.Request, e audit.Entry, n names) [][2]string {
 		version = strconv.FormatInt(w.Version, 10)
 	}
 	out := [][2]string{
-		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", oneOf(q.T, "audit.kind.", w.Kind, actorKinds)}, {"role", audit.RoleWords(q.T, w.Role)}, {"behalf", n.behalf(e.Actor)},
+		{"time", when(q, e.At)}, {"utc", w.At}, {"who", n.who(e.Actor)}, {"kind", oneOf(q.T, "audit.kind.", w.Kind, actorKinds)}, {"role", audit.RoleWords(q.Role, w.Role)}, {"behalf", n.behalf(e.Actor)},
 		{"action", actionWords(q.T, w.Action)}, {"patient", n.patient(w.Patient)}, {"resource", resource}, {"version", version},
 		{"outcome", q.T("audit.outcome." + w.Outcome)}, {"purpose", audit.PurposeWords(q.T, w.Purpose)}, {"detail", w.Detail}, {"labels", labels},
 		{"program", w.Program}, {"address", w.Address}, {"session", w.Session}, {"request", w.Request},

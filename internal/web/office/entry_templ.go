@@ -439,9 +439,9 @@ func whoSawView(q *ui.Request, s ui.Shell, c chart, feed []audit.Seen) templ.Com
 				}
 				if f.Role != "" {
 					var templ_7745c5c3_Var28 string
-					templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.T, f.Role))
+					templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.Role, f.Role))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/entry.templ`, Line: 79, Col: 39}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/entry.templ`, Line: 79, Col: 42}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 					if templ_7745c5c3_Err != nil {
@@ -684,9 +684,9 @@ func whoSawSheet(q *ui.Request, s ui.Shell, c chart, feed []audit.Seen) templ.Co
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var42 string
-					templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.T, f.Role))
+					templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.Role, f.Role))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/entry.templ`, Line: 118, Col: 39}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/entry.templ`, Line: 118, Col: 42}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var42))
 					if templ_7745c5c3_Err != nil {

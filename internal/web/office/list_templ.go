@@ -495,9 +495,9 @@ func listView(q *ui.Request, s ui.Shell, g gathered, page []audit.Entry, total i
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var31 string
-					templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.T, e.Actor.Role))
+					templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(audit.RoleWords(q.Role, e.Actor.Role))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/list.templ`, Line: 72, Col: 50}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/office/list.templ`, Line: 72, Col: 53}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 					if templ_7745c5c3_Err != nil {

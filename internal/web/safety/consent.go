@@ -20,6 +20,7 @@ type chartPrivacy struct {
 	Patient patient.Hit
 	patient.Privacy
 	Staff   []practice.Member
+	Roles   []auth.Role // that people here can have
 	In      patient.Consent
 	Trouble trouble
 }
@@ -40,7 +41,7 @@ func (v chartPrivacy) who(q *ui.Request, c patient.Consent) string {
 	case c.Person != "":
 		return v.person(c.Person)
 	case c.Role != "":
-		return q.T("role." + c.Role)
+		return q.Role(c.Role)
 	}
 	return q.T("consent.everybody")
 }
@@ -59,8 +60,8 @@ func (v chartPrivacy) what(q *ui.Request, c patient.Consent) string {
 
 func (v chartPrivacy) choices(q *ui.Request) []ui.Option {
 	out := []ui.Option{{Value: "", Label: q.T("consent.everybody")}}
-	for _, r := range auth.Roles() {
-		out = append(out, ui.Option{Value: "role:" + string(r), Label: q.T("role." + string(r))})
+	for _, r := range v.Roles {
+		out = append(out, ui.Option{Value: "role:" + string(r), Label: q.Role(string(r))})
 	}
 	for _, m := range v.Staff {
 		out = append(out, ui.Option{Value: "Practitioner/" + m.ID, Label: m.Given + " " + m.Family})
@@ -98,6 +99,9 @@ func (o *Safety) showChartPrivacy(w *ui.Reply, q *ui.Request, status int, v char
 		return err
 	}
 	v.Staff = profile.Staff
+	if v.Roles, err = o.auth.RolesIn(q.Context(), q.Practice.ID); err != nil {
+		return err
+	}
 	w.See(audit.Event{Action: audit.ActionRead, Type: "Consent", Patient: "Patient/" + id, Categories: []string{"consents"}})
 	s, err := o.shell(q, q.T("consent.title"), "patients")
 	if err != nil {

@@ -29,6 +29,7 @@ type invitation struct {
 	Login, Display, Practitioner string
 	Free                         []practice.Member // those on record as practitioners who have no sign-in
 	Roles                        []auth.Role
+	Choice                       []auth.Role // those there are
 	Trouble                      trouble
 	Link                         string
 }
@@ -64,6 +65,9 @@ func (o *Safety) showInvite(w *ui.Reply, q *ui.Request, status int, i invitation
 		if !slices.ContainsFunc(here, func(u auth.User) bool { return u.PractitionerID == m.ID }) {
 			i.Free = append(i.Free, m)
 		}
+	}
+	if i.Choice, err = o.auth.RolesIn(q.Context(), q.Practice.ID); err != nil {
+		return err
 	}
 	s, err := o.shell(q, q.T("people.invite"), "people")
 	if err != nil {
@@ -105,6 +109,7 @@ func (o *Safety) invite(w *ui.Reply, q *ui.Request) error {
 // profile is one person's page.
 type profile struct {
 	User     auth.User
+	Choice   []auth.Role // the roles there are
 	Sessions []auth.SessionEntry
 	SignIns  []audit.Entry
 	Trouble  trouble
@@ -130,6 +135,9 @@ func (o *Safety) showPerson(w *ui.Reply, q *ui.Request, status int, p profile) e
 	}
 	ctx := q.Context()
 	if p.User, err = o.auth.Person(ctx, q.Staff, id); err != nil {
+		return err
+	}
+	if p.Choice, err = o.auth.RolesIn(ctx, q.Practice.ID); err != nil {
 		return err
 	}
 	if p.Sessions, err = o.auth.SessionsOf(ctx, q.Staff, id); err != nil {

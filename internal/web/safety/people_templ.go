@@ -23,7 +23,7 @@ func roleWords(q *ui.Request, roles []auth.Role) string {
 		if i > 0 {
 			s += ", "
 		}
-		s += q.T("role." + string(r))
+		s += q.Role(string(r))
 	}
 	return s
 }
@@ -417,7 +417,7 @@ func peopleView(q *ui.Request, s ui.Shell, people []auth.User) templ.Component {
 	})
 }
 
-func roleBoxes(q *ui.Request, has func(auth.Role) bool, quiet bool) templ.Component {
+func roleBoxes(q *ui.Request, roles []auth.Role, has func(auth.Role) bool, quiet bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -477,7 +477,7 @@ func roleBoxes(q *ui.Request, has func(auth.Role) bool, quiet bool) templ.Compon
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, r := range auth.Roles() {
+		for _, r := range roles {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<label class=\"choice\"><input type=\"checkbox\" name=\"role\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -506,9 +506,9 @@ func roleBoxes(q *ui.Request, has func(auth.Role) bool, quiet bool) templ.Compon
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var30 string
-			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(q.T("role." + string(r)))
+			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(q.Role(string(r)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/safety/people.templ`, Line: 86, Col: 128}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/safety/people.templ`, Line: 86, Col: 121}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 			if templ_7745c5c3_Err != nil {
@@ -736,7 +736,7 @@ func inviteView(q *ui.Request, s ui.Shell, i invitation) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = roleBoxes(q, i.has, false).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = roleBoxes(q, i.Choice, i.has, false).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -937,7 +937,7 @@ func personView(q *ui.Request, s ui.Shell, p profile) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = roleBoxes(q, hasRole(p.User), true).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = roleBoxes(q, p.Choice, hasRole(p.User), true).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

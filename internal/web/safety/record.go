@@ -45,7 +45,7 @@ func (v recordPrivacy) sees(r auth.Role, mask int64) bool {
 
 // seen are the roles that reach it with a mask.
 func (v recordPrivacy) seen(mask int64) (out []auth.Role) {
-	for _, r := range auth.Roles() {
+	for _, r := range v.Roles.Roles() {
 		if v.sees(r, mask) {
 			out = append(out, r)
 		}
@@ -56,7 +56,7 @@ func (v recordPrivacy) seen(mask int64) (out []auth.Role) {
 // change says which roles a mark makes the difference for.
 func (v recordPrivacy) change(q *ui.Request, name string, was, is int64) mark {
 	m := mark{Name: name}
-	for _, r := range auth.Roles() {
+	for _, r := range v.Roles.Roles() {
 		if v.sees(r, was) != v.sees(r, is) {
 			m.Who = append(m.Who, r)
 		}
@@ -105,7 +105,7 @@ func (v recordPrivacy) offered(q *ui.Request) (out []mark) {
 func roleList(q *ui.Request, roles []auth.Role) string {
 	var out []string
 	for _, r := range roles {
-		out = append(out, q.T("role."+string(r)))
+		out = append(out, q.Role(string(r)))
 	}
 	return strings.Join(out, ", ")
 }

@@ -80,6 +80,10 @@ func (o *Safety) rolesPage(w *ui.Reply, q *ui.Request) error {
 }
 
 func (o *Safety) showRoles(w *ui.Reply, q *ui.Request, status int, t trouble) error {
+	own, err := o.auth.OwnRolesOf(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
 	m, err := o.auth.Matrix(q.Context(), q.Staff)
 	if err != nil {
 		return err
@@ -88,7 +92,7 @@ func (o *Safety) showRoles(w *ui.Reply, q *ui.Request, status int, t trouble) er
 	if err != nil {
 		return err
 	}
-	return w.HTML(status, rolesView(q, s, m, t))
+	return w.HTML(status, rolesView(q, s, m, own, t))
 }
 
 // cells are what a form of the whole matrix changes.
@@ -105,7 +109,7 @@ func cells(q *ui.Request, t auth.RoleTable) (out []auth.RoleRule) {
 			out = append(out, auth.RoleRule{Role: r, Kind: kind, Name: name, Value: v})
 		}
 	}
-	for _, r := range auth.Roles() {
+	for _, r := range t.Roles() {
 		for _, p := range auth.Permissions() {
 			turn(r, auth.RulePermission, string(p), cellName(r, auth.RulePermission, string(p)))
 		}
@@ -157,6 +161,35 @@ func (o *Safety) showPreview(w *ui.Reply, q *ui.Request, status int, list []auth
 		return err
 	}
 	return w.HTML(status, previewView(q, s, list, effects, t))
+}
+
+// ownDone answers a change of the practice's own roles.
+func ownDone(w *ui.Reply, q *ui.Request, words string) func([]string) {
+	return func([]string) {
+		w.Toast(q.T(words), "")
+		w.Redirect(q.URL("roles"))
+	}
+}
+
+// ownRefused shows the roles again with what is wrong with a change of the practice's own.
+func (o *Safety) ownRefused(w *ui.Reply, q *ui.Request, err error) error {
+	if t, status, ok := troubleOf(q, err); ok {
+		return o.showRoles(w, q, status, t)
+	}
+	return err
+}
+
+func (o *Safety) addRole(w *ui.Reply, q *ui.Request) error {
+	_, err := o.auth.AddRole(w.Once(ownDone(w, q, "roles.own.added")), q.Staff, q.Form("name"), auth.Role(q.Form("like")))
+	return o.ownRefused(w, q, err)
+}
+
+func (o *Safety) renameRole(w *ui.Reply, q *ui.Request) error {
+	return o.ownRefused(w, q, o.auth.RenameRole(w.Once(ownDone(w, q, "roles.own.renamed")), q.Staff, auth.Role(q.Form("role")), q.Form("name")))
+}
+
+func (o *Safety) retireRole(w *ui.Reply, q *ui.Request) error {
+	return o.ownRefused(w, q, o.auth.RetireRole(w.Once(ownDone(w, q, "roles.own.retired.done")), q.Staff, auth.Role(q.Form("role"))))
 }
 
 // encode and decode carry the cells of a preview to its saving.
@@ -219,7 +252,7 @@ func (o *Safety) viewAs(w *ui.Reply, q *ui.Request) error {
 		roles = append(roles, auth.Role(r))
 	}
 	if len(roles) == 0 {
-		roles = []auth.Role{auth.Roles()[0]}
+		roles = []auth.Role{auth.Clinician}
 	}
 	look, err := o.auth.ViewAs(q.Context(), q.Staff, nil, roles...)
 	if err != nil {

@@ -41,6 +41,9 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory, people *p
 	r.Page("/{practice}/roles", auth.UserAdmin, o.rolesPage)
 	r.Act("/{practice}/roles/preview", auth.UserAdmin, o.previewRoles)
 	r.Act("/{practice}/roles", auth.UserAdmin, o.saveRoles)
+	r.Act("/{practice}/roles/own", auth.UserAdmin, o.addRole)
+	r.Act("/{practice}/roles/own/rename", auth.UserAdmin, o.renameRole)
+	r.Act("/{practice}/roles/own/retire", auth.UserAdmin, o.retireRole)
 	r.Page("/{practice}/roles/view", auth.UserAdmin, o.viewAs)
 
 	r.Page("/{practice}/privacy", auth.PrivacyReview, o.privacyPage)

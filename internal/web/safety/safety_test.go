@@ -277,6 +277,33 @@ func TestChangingRoles(t *testing.T) {
 	})
 }
 
+// A practice makes a role of its own, gives it, decides about it, and retires it.
+func TestRolesOfThePracticesOwn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		h := open(t, d)
+		person := fmt.Sprintf("/people/%d", h.users["ferris"])
+		h.walk(t,
+			step{"a role of its own", "okafor", "POST", "/roles/own", form("name", "Scribe", "like", "nurse"), 303, nil, nil},
+			step{"not by clinicians", "quill", "POST", "/roles/own", form("name", "Quill's", "like", "administrator"), 403, nil, nil},
+			step{"not twice under a name", "okafor", "POST", "/roles/own", form("name", "scribe", "like", "nurse"), 409, []string{"Another role has this name"}, nil},
+			step{"not of nothing", "okafor", "POST", "/roles/own", form("name", "Other", "like", "own-7"), 400, []string{"no such role"}, nil},
+			step{"in the matrix", "okafor", "GET", "/roles", nil, 200, []string{"Scribe</th>", `name="permission:own-1:vitals.write"`, `<code>own-1</code>`}, []string{`name="label:own-1:psychotherapy"`}},
+			step{"given", "okafor", "POST", person + "/roles", form("role", "own-1"), 303, nil, nil},
+			step{"among the people", "okafor", "GET", "/people", nil, 200, []string{"<td>Scribe</td>"}, nil},
+			step{"who gains and loses", "okafor", "POST", "/roles", form("cell", "own-1|permission|chart.read|0"), 303, nil, nil},
+			step{"view as", "okafor", "GET", "/roles/view?role=own-1", nil, 200, []string{"Scribe", "Psychotherapy notes"}, []string{"See charts"}},
+			step{"renamed", "okafor", "POST", "/roles/own/rename", form("role", "own-1", "name", "Note taker"), 303, nil, nil},
+			step{"not those that everybody has", "okafor", "POST", "/roles/own/rename", form("role", "nurse", "name", "Sister"), 404, nil, nil},
+			step{"still had", "okafor", "POST", "/roles/own/retire", form("role", "own-1"), 422, []string{"Dot Ferris"}, nil},
+			step{"had no more", "okafor", "POST", person + "/roles", form("role", "frontdesk"), 303, nil, nil},
+			step{"retired", "okafor", "POST", "/roles/own/retire", form("role", "own-1"), 303, nil, nil},
+			step{"out of the matrix", "okafor", "GET", "/roles", nil, 200, []string{"Retired ", "Note taker</th>"}, []string{`name="permission:own-1:vitals.write"`}},
+			step{"not given any more", "okafor", "GET", "/people/new", nil, 200, nil, []string{`value="own-1"`}})
+		d.Clock.Advance(auth.StepUpWithin + time.Second)
+		h.walk(t, step{"an old proof", "okafor", "POST", "/roles/own", form("name", "Intern", "like", "nurse"), 403, []string{"prove again"}, []string{"Intern</th>"}})
+	})
+}
+
 func TestPeople(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		h := open(t, d)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/auth"
 )
 
 //go:embed locale/*.txt
@@ -130,6 +131,22 @@ func (q *Request) DayMonth(t time.Time) string {
 		return q.Date(t)
 	}
 	return fmt.Sprintf("%02d %s", t.Day(), q.month(t))
+}
+
+// Role names a role, one of the practice's own as people call it there.
+func (q *Request) Role(role string) string {
+	r := auth.Role(role)
+	if !r.Own() {
+		return q.T("role." + role)
+	}
+	name, err := q.router.auth.RoleName(q.Context(), q.Practice.ID, r)
+	if err != nil {
+		q.router.o.Log.Error("the name of a role could not be read", "request", q.ID, "error", err)
+	}
+	if name == "" {
+		return role
+	}
+	return name
 }
 
 // DayTime writes a moment as "20 Nov 15:48" in the practice's zone.
