@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Power cuts on both engines, each with its negative control (a disk that ignores flushes, which must lose):
 #   scripts/powercut.sh [CYCLES] [PROGRAM]
-# The power can be cut where a device can be made that forgets: root, /dev/fuse, loop devices, nbdkit, libnbd-bin. Elsewhere this
+# The power can be cut where a device can be made that forgets: root, /dev/fuse, loop devices, libnbd-bin. Elsewhere this
 # says so on every channel it has and ends with 0, unless YARROW_POWERCUT=required.
 set -uo pipefail
 cycles=${1:-100} program=${2:-bin/yarrow}
@@ -9,8 +9,8 @@ postgres=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V 
 scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 
-if [ "$(id -u)" = 0 ] && ! command -v nbdkit >/dev/null && command -v apt-get >/dev/null && [ -e /dev/fuse ]; then
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=400 install -y -qq --no-install-recommends nbdkit libnbd-bin >/dev/null 2>&1 || true
+if [ "$(id -u)" = 0 ] && ! command -v nbdfuse >/dev/null && command -v apt-get >/dev/null && [ -e /dev/fuse ]; then
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=400 install -y -qq --no-install-recommends libnbd-bin >/dev/null 2>&1 || true
 fi
 not_run() {
   local text="NOT RUN: no power was cut ($1). Nothing is known about power cuts from this run."

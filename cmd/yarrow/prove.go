@@ -138,7 +138,7 @@ func (c *proveAudit) Run(ctx context.Context, out *output) error {
 
 type proveDurability struct {
 	proving
-	Power    bool   `help:"Cut the power of the disk instead of killing the server: needs root, nbdkit and libnbd-bin."`
+	Power    bool   `help:"Cut the power of the disk instead of killing the server: needs root and libnbd-bin."`
 	Postgres string `help:"With --power: run a PostgreSQL server of its own on that disk, from this folder of programs." placeholder:"DIR" type:"existingdir"`
 }
 
@@ -158,7 +158,7 @@ func (c *proveDurability) Run(ctx context.Context, out *output) error {
 	}
 	err = c.carry(ctx, out, prove.Durability(program, power))
 	if errors.Is(err, prove.ErrNoDevice) {
-		out.problem(fhir.Problem("not-supported", "The power cannot be cut on this machine.", "It takes root, /dev/fuse, loop devices, and the Debian packages nbdkit and libnbd-bin.").Because(err))
+		out.problem(fhir.Problem("not-supported", "The power cannot be cut on this machine.", "It takes root, /dev/fuse, loop devices, and the Debian package libnbd-bin.").Because(err))
 		return exitError(exitUnable)
 	}
 	return err

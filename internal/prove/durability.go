@@ -15,7 +15,7 @@ import (
 // end everything is looked for once more, and the audit and the doctor must find nothing. Cycles is how often it is killed, 50 by
 // itself.
 //
-// With power the database lies on a device that forgets what was not flushed (see [device]), and instead of the program alone
+// With power the database lies on a device that loses all or some of what was not flushed (see [device]), and instead of the program alone
 // the device, PostgreSQL and the program all end at once. Cycles is then 3 by itself.
 //
 // The control takes away what a disk that lies would: the end of the write-ahead log, or on PostgreSQL an acknowledged record; with
@@ -75,7 +75,11 @@ func tryDurability(ctx context.Context, r *Run, program string, power *Power) (e
 				return err
 			}
 		}
-		stop = func() { d.cut(s.kill) }
+		stop = func() {
+			if err := d.cut(s.kill); err != nil {
+				r.Fail("the power was not cut as it was meant to: %v", err)
+			}
+		}
 	}
 	random := r.random(1)
 	var all, made []*effect

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,8 +19,8 @@ import (
 	"yarrow.health/internal/base/clock"
 )
 
-// Power asks for power cuts. It needs root, /dev/fuse, loop devices, and the programs nbdkit, nbdfuse, losetup, mkfs.ext4 and mount
-// (Debian packages nbdkit and libnbd-bin); [ErrNoDevice] says that they are not there.
+// Power asks for power cuts. It needs root, /dev/fuse, loop devices, and the programs nbdfuse, losetup, mkfs.ext4 and mount (Debian
+// package libnbd-bin); [ErrNoDevice] says that they are not there.
 type Power struct {
 	// Postgres is the folder of PostgreSQL's programs, such as /usr/lib/postgresql/15/bin: a server of its own then runs on the
 	// device. "" is the embedded database.
@@ -37,9 +38,9 @@ const (
 	deviceApp      = "prove_app"
 )
 
-// device is a disk whose volatile cache is a process: what was written and not flushed lies in nbdkit's memory, and SIGKILL loses all
-// of it, as a power cut loses the RAM of a disk. An ext4 of its own lies on it. What it does not do: keep some of what was not
-// flushed and lose the rest, tear a sector, or let the disk itself decay.
+// device is a [disk] with a volatile cache, as a block device with an ext4 of its own. What was written and not flushed when its power
+// is cut is lost in one cut of four; in the others each sector of it is kept by a lot whose chance the cut draws, so that blocks are
+// torn and later writes come through where earlier ones did not. What it does not do: let what was flushed decay.
 type device struct {
 	r        *Run
 	dir      string // of sockets and the image
@@ -47,22 +48,24 @@ type device struct {
 	postgres string // folder of programs
 	port     int
 	lying    bool
-	kit, nbd *exec.Cmd
+	disk     *disk
+	draw     *rand.Rand // of what a cut leaves
+	nbd      *exec.Cmd
 	loop     string
 	database *exec.Cmd
 }
 
 // newDevice makes a device and an empty file system, and on it PostgreSQL when that was asked for.
 func (r *Run) newDevice(ctx context.Context, p Power) (*device, error) {
-	for _, program := range []string{"nbdkit", "nbdfuse", "losetup", "mkfs.ext4", "mount", "umount"} {
+	for _, program := range []string{"nbdfuse", "losetup", "mkfs.ext4", "mount", "umount"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return nil, fmt.Errorf("%w: there is no %s (Debian packages nbdkit, libnbd-bin, e2fsprogs, mount)", ErrNoDevice, program)
+			return nil, fmt.Errorf("%w: there is no %s (Debian packages libnbd-bin, e2fsprogs, mount)", ErrNoDevice, program)
 		}
 	}
 	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: it takes root and /dev/fuse", ErrNoDevice)
 	}
-	d := &device{r: r, dir: filepath.Join(r.Dir, "device"), mount: filepath.Join(r.Dir, "mount"), postgres: p.Postgres}
+	d := &device{r: r, dir: filepath.Join(r.Dir, "device"), mount: filepath.Join(r.Dir, "mount"), postgres: p.Postgres, draw: r.random(2)}
 	for _, dir := range []string{d.dir, d.mount, d.fuse()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
@@ -91,7 +94,7 @@ func (r *Run) newDevice(ctx context.Context, p Power) (*device, error) {
 func (d *device) image() string  { return filepath.Join(d.dir, "image") }
 func (d *device) socket() string { return filepath.Join(d.dir, "socket") }
 func (d *device) fuse() string   { return filepath.Join(d.dir, "fuse") }
-func (d *device) disk() string   { return filepath.Join(d.fuse(), "disk") }
+func (d *device) block() string  { return filepath.Join(d.fuse(), "disk") }
 
 // command runs a program of the system to its end.
 func (d *device) command(ctx context.Context, name string, args ...string) error {
@@ -105,25 +108,19 @@ func (d *device) command(ctx context.Context, name string, args ...string) error
 // attach makes the device of the image, up to the loop device.
 func (d *device) attach(ctx context.Context) error {
 	_ = os.Remove(d.socket())
-	mode := "writeback"
-	if d.lying {
-		mode = "unsafe" // flushes are answered and not done
+	var err error
+	if d.disk, err = newDisk(d.image(), d.socket(), d.lying); err != nil {
+		return err
 	}
-	// The kit keeps its cache in a file it has deleted: that is the disk's memory.
-	d.kit = exec.Command("nbdkit", "-f", "-U", d.socket(), "--filter=cache", "file", d.image(), "cache="+mode)
-	d.kit.Env = append(os.Environ(), "TMPDIR="+d.dir)
-	d.nbd = exec.Command("nbdfuse", d.disk(), "--unix", d.socket())
-	for i, cmd := range []*exec.Cmd{d.kit, d.nbd} {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		path := []string{d.socket(), d.disk()}[i]
-		if err := d.until(ctx, path, func() bool { _, err := os.Stat(path); return err == nil }); err != nil {
-			return err
-		}
+	d.nbd = exec.Command("nbdfuse", d.block(), "--unix", d.socket())
+	d.nbd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.nbd.Start(); err != nil {
+		return err
 	}
-	out, err := exec.CommandContext(ctx, "losetup", "-f", "--show", d.disk()).CombinedOutput()
+	if err := d.until(ctx, d.block(), func() bool { _, err := os.Stat(d.block()); return err == nil }); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "losetup", "-f", "--show", d.block()).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("prove: losetup: %w: %.300s", err, out)
 	}
@@ -145,9 +142,26 @@ func (d *device) until(ctx context.Context, what string, so func() bool) error {
 	return nil
 }
 
-// cut ends the device first, with everything it had not been told to keep, then PostgreSQL and the server, which end notices.
-func (d *device) cut(server func()) {
-	end(&d.kit)
+// cut ends the device first, then PostgreSQL and the server, which end notices.
+func (d *device) cut(server func()) error {
+	var err error
+	if d.disk != nil {
+		if d.draw.IntN(2) == 0 {
+			d.push()
+		}
+		chance := 0.0
+		if !d.lying && d.draw.IntN(4) > 0 { // one that lies shows it best when it loses everything
+			chance = d.draw.Float64()
+		}
+		var kept, lost int64
+		kept, lost, err = d.disk.cut(d.draw, chance)
+		d.r.Count("sectors that were not flushed: kept", kept)
+		d.r.Count("sectors that were not flushed: lost", lost)
+		if kept > 0 && lost > 0 {
+			d.r.Count("cuts that left a part", 1)
+		}
+		d.disk = nil
+	}
 	if d.database != nil {
 		for _, pid := range family(d.database.Process.Pid) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -156,6 +170,22 @@ func (d *device) cut(server func()) {
 	}
 	server()
 	d.detach()
+	return err
+}
+
+// push has files written to the disk that nobody has flushed yet, so that a cut finds something to leave a part of.
+func (d *device) push() {
+	_ = filepath.WalkDir(d.mount, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil // the database works on meanwhile
+		}
+		if f, err := os.Open(path); err == nil {
+			push(f)
+			_ = f.Close()
+		}
+		return nil
+	})
+	_ = clock.System().Sleep(context.Background(), time.Duration(d.draw.IntN(30))*time.Millisecond)
 }
 
 // family is a process and its children.
@@ -215,18 +245,20 @@ func (d *device) lie(ctx context.Context) error {
 		}
 	}
 	syscall.Sync()
-	d.cut(func() {})
+	if err := d.cut(func() {}); err != nil {
+		return err
+	}
 	d.lying = true
 	return d.plugIn(ctx)
 }
 
 // remove ends everything.
 func (d *device) remove() error {
-	d.cut(func() {})
+	cut := d.cut(func() {})
 	if err := os.Remove(d.mount); err != nil && !errors.Is(err, fs.ErrNotExist) { // not what is below it, should it still be mounted
 		return fmt.Errorf("prove: the device is still mounted: %w", err)
 	}
-	return nil
+	return cut
 }
 
 // newDatabase makes PostgreSQL on the device, with its two roles.
