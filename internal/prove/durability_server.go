@@ -81,6 +81,9 @@ func (s *server) mint(ctx context.Context) error {
 	return err
 }
 
+// startWithin is how long a start may take on a machine that does other work too; how long it took is in the report.
+const startWithin = 2 * time.Minute
+
 // start starts the server and waits until it answers.
 func (s *server) start(ctx context.Context) error {
 	s.said.Reset()
@@ -91,7 +94,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	began := clock.System().Now()
-	for clock.System().Since(began) < 30*time.Second {
+	for clock.System().Since(began) < startWithin {
 		if reply, err := s.ask(ctx, http.MethodGet, "/metadata", "", nil); err == nil && reply.Status == http.StatusOK {
 			took := clock.System().Since(began).Milliseconds()
 			s.r.Count("starts", 1)
