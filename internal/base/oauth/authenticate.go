@@ -36,16 +36,23 @@ func unauthorized() *fhir.Issue {
 // revoked, another practice's, or whose client or person may not act any more, is answered by the same work and words: an Issue of
 // code "login".
 func (s *Server) Authenticate(ctx context.Context, p auth.Practice, bearer string) (auth.App, error) {
-	t, err := s.live(ctx, p, bearer)
+	_, app, err := s.acting(ctx, p, bearer)
+	return app, err
+}
+
+// acting finds an access token that stands, and the scope of the program that it makes now: what is remembered of the token says
+// nothing of the person since.
+func (s *Server) acting(ctx context.Context, p auth.Practice, text string) (liveToken, auth.App, error) {
+	t, err := s.live(ctx, p, text)
 	if err != nil {
-		return auth.App{}, err
+		return t, auth.App{}, err
 	}
 	app, err := s.auth.AppScope(ctx, t.app)
 	var i *fhir.Issue
 	if errors.As(err, &i) && i.Code == "login" {
-		return auth.App{}, unauthorized()
+		return t, auth.App{}, unauthorized()
 	}
-	return app, err
+	return t, app, err
 }
 
 // live finds an access token that stands.
@@ -56,7 +63,10 @@ func (s *Server) live(ctx context.Context, p auth.Practice, text string) (liveTo
 	forgets := s.forgets
 	s.mu.Unlock()
 	if ok && s.fresh(t.read) && s.clock.Now().UnixMicro() < t.expires {
-		return t, nil
+		// The registration was remembered already when the token was read: together they would stand for two seconds.
+		if c, err := s.Client(ctx, p.ID, t.client.ID); err == nil && c.Usable() && c.Version == t.client.Version {
+			return t, nil
+		}
 	}
 	t = liveToken{read: s.clock.Now()}
 	err := s.db.View(ctx, work(p.ID), func(tx *db.Tx) error {

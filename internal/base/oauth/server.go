@@ -177,7 +177,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // userinfo says who the person behind a token is (OpenID Connect Core §5.3).
 func (s *Server) userinfo(ctx context.Context, p auth.Practice, bearer string) (any, error) {
-	t, err := s.live(ctx, p, bearer)
+	t, _, err := s.acting(ctx, p, bearer)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (s *Server) introspect(ctx context.Context, p auth.Practice, cr credentials
 	out := map[string]any{"active": true, "iss": s.Issuer(p), "aud": s.FHIRBase(p)}
 	var t token
 	var g grant
-	live, err := s.live(ctx, p, text)
+	live, _, err := s.acting(ctx, p, text)
 	var i *fhir.Issue
 	switch {
 	case err == nil:
