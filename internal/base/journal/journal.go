@@ -32,7 +32,8 @@ type Journal struct {
 	tried   int64 // how full the active file was when rescue last looked
 	buf     []byte
 	closed  bool
-	sync    func(*slot) error // waits until what was written is on the disk
+	sync    func(*slot) error         // waits until what was written is on the disk
+	write   func(*slot, []byte) error // at the end of what it holds
 }
 
 // held is a record that waits, and where it lies.
@@ -75,7 +76,7 @@ func Open(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: dir, waiting: map[int64][]held{}, sync: (*slot).sync}
+	j := &Journal{dir: dir, waiting: map[int64][]held{}, sync: (*slot).sync, write: (*slot).write}
 	if err := j.load(); err != nil {
 		_ = j.Close()
 		return nil, err
@@ -152,7 +153,13 @@ func (j *Journal) put(f *frame) (err error) {
 		return err
 	}
 	j.next++ // also when it fails: the number may be on the disk
-	if _, err = s.file.WriteAt(j.buf, s.at); err == nil {
+	err = j.write(s, j.buf)
+	if errors.Is(err, syscall.EINVAL) && s.direct { // direct writing was only promised
+		if err = s.indirect(); err == nil {
+			err = j.write(s, j.buf)
+		}
+	}
+	if err == nil {
 		err = j.sync(s)
 	}
 	if err != nil {
@@ -289,14 +296,7 @@ func (j *Journal) create() (s *slot, err error) {
 			return nil, err
 		}
 		s = &slot{file: f, direct: direct}
-		if err = s.room(firstSize); errors.Is(err, syscall.EINVAL) && direct { // it was only promised
-			f.Close()
-			if s.file, err = os.OpenFile(path, os.O_RDWR, 0o600); err != nil {
-				return nil, err
-			}
-			s.direct = false
-			err = s.room(firstSize)
-		}
+		err = s.room(firstSize)
 		if err == nil {
 			err = j.sync(s)
 		}
@@ -310,6 +310,22 @@ func (j *Journal) create() (s *slot, err error) {
 		}
 		return s, nil
 	}
+}
+
+func (s *slot) write(b []byte) error {
+	_, err := s.file.WriteAt(b, s.at)
+	return err
+}
+
+// indirect opens the file anew, so that it is written through the cache of the operating system.
+func (s *slot) indirect() error {
+	f, err := os.OpenFile(s.file.Name(), os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	s.file.Close() // nothing of it is wanted any more
+	s.file, s.direct = f, false
+	return nil
 }
 
 // sync waits until what was written to the file is on the disk.
@@ -330,6 +346,11 @@ func (s *slot) room(n int64) error {
 		zeros, err := moreMemory(by)
 		if err == nil {
 			_, err = s.file.WriteAt(zeros, s.size)
+			if errors.Is(err, syscall.EINVAL) && s.direct {
+				if err = s.indirect(); err == nil {
+					_, err = s.file.WriteAt(zeros, s.size)
+				}
+			}
 			lessMemory(zeros)
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -24,6 +25,13 @@ func part(owner int64, text string) Part {
 	return Part{owner, func(dst []byte, number int64) ([]byte, error) {
 		return fmt.Appendf(dst, "%d:%d:%s", owner, number, text), nil
 	}}
+}
+
+func must(t *testing.T, j *Journal, owner int64, text string) {
+	t.Helper()
+	if err := j.Write(part(owner, text)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // copyOf is what a disk holds after a crash: a copy of the folder, to open while the first is still open.
@@ -437,5 +445,65 @@ func TestFilesOfTwoJournalsAreNoticed(t *testing.T) {
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, "*"+aside)); len(kept) < 2 {
 		t.Errorf("kept are %v", kept)
+	}
+}
+
+// A journal that was written to has the same name after every start; one that never was has nothing that bears its name.
+func TestAJournalKeepsItsName(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("a start wrote %v, %v", files, err)
+	}
+	j = open(t, dir)
+	must(t, j, 1, "a")
+	id := j.ID()
+	for range 3 {
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if j = open(t, dir); j.ID() != id {
+			t.Errorf("it is called %x after %x", j.ID(), id)
+		}
+		for _, r := range j.Waiting(1) { // also when nothing waits
+			j.Done(1, r.Number)
+		}
+		must(t, j, 1, "b")
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file system may take a file for direct writing and refuse the first write, also to a file of an earlier start.
+func TestRefusedDirectWritesGoThroughTheCache(t *testing.T) {
+	dir := t.TempDir()
+	for start := range 2 {
+		j := open(t, dir)
+		refused := 0
+		j.write = func(s *slot, b []byte) error {
+			if s.direct {
+				refused++
+				return &os.PathError{Op: "write", Path: s.file.Name(), Err: syscall.EINVAL}
+			}
+			return s.write(b)
+		}
+		for n := range 3 {
+			must(t, j, int64(1+start), string(rune('a'+n)))
+		}
+		if j.active.direct || refused > 1 {
+			t.Errorf("start %d: direct %v after %d refusals", start, j.active.direct, refused)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := open(t, dir)
+	defer j.Close()
+	if n, damage := len(j.Waiting(1))+len(j.Waiting(2)), j.Damage(); n != 6 || len(damage) != 0 {
+		t.Errorf("%d records, %v", n, damage)
 	}
 }
