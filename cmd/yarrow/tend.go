@@ -12,6 +12,7 @@ const (
 	sequenceEvery = time.Second
 	sweepEvery    = 24 * time.Hour
 	atOnce        = 50 // practices a second, so that a host with thousands goes round in a minute
+	saidAgain     = time.Hour
 )
 
 // tend does what must go on for as long as the program runs: audit entries get their place in the log within a second and
@@ -21,10 +22,11 @@ func (h *house) tend(ctx context.Context) error {
 	var round []db.PracticeID
 	swept := clock.Now()
 	reviewed := map[db.PracticeID]string{}
+	unsealed := map[db.PracticeID]time.Time{}
 	for clock.Sleep(ctx, sequenceEvery) == nil {
 		// Where this process recorded something, and by turns everywhere, for what others did or a restart left.
 		for _, p := range h.audit.Unsealed() {
-			h.seal(ctx, p)
+			h.seal(ctx, p, unsealed)
 		}
 		if _, err := h.auth.Practices(ctx); err != nil && ctx.Err() == nil { // HoldsReal goes by what was read last
 			h.log.Warn("the list of practices cannot be read", "error", err)
@@ -38,7 +40,7 @@ func (h *house) tend(ctx context.Context) error {
 		}
 		n := min(atOnce, len(round))
 		for _, p := range round[:n] {
-			h.seal(ctx, p)
+			h.seal(ctx, p, unsealed)
 			if _, _, err := h.audit.Checkpoint(ctx, auth.SystemScope(p, "audit checkpoint"), false); err != nil && ctx.Err() == nil {
 				h.log.Error("the audit could not be signed; it is tried again", "practice", p, "error", err)
 			}
@@ -101,11 +103,20 @@ func (h *house) index(ctx context.Context) error {
 	return nil
 }
 
-// seal gives what was recorded in a practice its place in the log.
-func (h *house) seal(ctx context.Context, p db.PracticeID) {
-	if err := h.audit.Settle(ctx, auth.SystemScope(p, "audit sequence")); err != nil && ctx.Err() == nil {
-		h.log.Error("audit entries could not be chained; they are tried again", "practice", p, "error", err)
+// seal gives what was recorded in a practice its place in the log. That it cannot be is said at once and then every hour, since it is
+// tried every second: a practice whose folder was taken away goes on waiting in the journal until it is back. said holds since when.
+func (h *house) seal(ctx context.Context, p db.PracticeID, said map[db.PracticeID]time.Time) {
+	err := h.audit.Settle(ctx, auth.SystemScope(p, "audit sequence"))
+	if err == nil {
+		delete(said, p)
+		return
 	}
+	now := h.db.Clock().Now()
+	if last, before := said[p]; ctx.Err() != nil || before && now.Sub(last) < saidAgain {
+		return
+	}
+	said[p] = now
+	h.log.Error("audit entries could not be chained; they are tried again every second", "practice", p, "error", err)
 }
 
 // sweepPrograms deletes what programs asked for and got, long after it expired.
