@@ -113,6 +113,7 @@ type pageFile struct {
 type walGate struct {
 	mu      sync.RWMutex
 	pending []byte
+	lent    *[]byte   // of scratch: the room that pending is in
 	at      int64     // where pending begins
 	owner   *pageFile // whose writes they are
 }
@@ -151,6 +152,8 @@ func (f *pageFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if len(g.pending) == 0 {
 		g.at, g.owner = off, f
+		g.lent = scratch.Get().(*[]byte)
+		g.pending = (*g.lent)[:0]
 	}
 	g.pending = append(g.pending, p...)
 	return len(p), nil
@@ -172,7 +175,9 @@ func (g *walGate) flush() error {
 	}
 	_, err := g.owner.sectors.WriteAt(g.pending, g.at)
 	clear(g.pending)
-	g.pending = g.pending[:0]
+	*g.lent, g.pending = g.pending, nil // hundreds of practices may be open: none keeps the room
+	scratch.Put(g.lent)
+	g.lent = nil
 	return full(err)
 }
 
