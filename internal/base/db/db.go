@@ -120,21 +120,28 @@ func (d *DB) Create(ctx context.Context, id PracticeID) error {
 // side at READ COMMITTED: a check that must still hold at the commit belongs into the writing statement, or behind
 // a row written first.
 func (d *DB) Do(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, true, false)
+	return d.run(ctx, s, fn, &Tx{write: true})
+}
+
+// Join is Do for a change of a few statements, with nothing slow in fn. On PostgreSQL too it shares a transaction and its commit with
+// others of the practice that come at the same time: fn sees their work, is run again when one of them cannot be kept, and while it
+// runs they wait.
+func (d *DB) Join(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
+	return d.run(ctx, s, fn, &Tx{write: true, joins: true})
 }
 
 // View runs fn in a read-only transaction that sees one state of the practice.
 func (d *DB) View(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, false, false)
+	return d.run(ctx, s, fn, &Tx{})
 }
 
 // Glance is View for what one statement answers, such as the read of a resource. On PostgreSQL it costs a third: there is no
 // transaction around fn, and a second statement sees what was committed meanwhile.
 func (d *DB) Glance(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, false, true)
+	return d.run(ctx, s, fn, &Tx{glance: true})
 }
 
-func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write, glance bool) error {
+func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, tx *Tx) error {
 	if s == nil || !s.Valid() {
 		return ErrNoScope
 	}
@@ -148,10 +155,10 @@ func (d *DB) run(ctx context.Context, s Scope, fn func(tx *Tx) error, write, gla
 	if err != nil {
 		return err
 	}
-	if a := aroundOf(ctx); write && a != nil && a.practice == s.Practice() {
+	if a := aroundOf(ctx); tx.write && a != nil && a.practice == s.Practice() {
 		ctx, fn = Plain(ctx), a.wrap(fn)
 	}
-	tx := &Tx{db: d, scope: s, keys: k, write: write, glance: glance}
+	tx.db, tx.scope, tx.keys = d, s, k
 	if err := d.transact(ctx, tx, fn); err != nil {
 		return err
 	}
@@ -206,7 +213,6 @@ func (d *DB) Close() error { return d.backend.close() }
 func (tx *Tx) start(sess session) {
 	tx.sess, tx.now = sess, tx.db.clock.Now()
 	tx.done, tx.err, tx.commit, tx.kept = false, nil, nil, nil
-	tx.crowded, tx.unflushed = nil, false
 }
 
 // finish ends the run of fn with its error: the one fn returned or, when fn swallowed it, the first failed

@@ -23,12 +23,11 @@ func IsUnique(err error) bool {
 	return errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) || errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY)
 }
 
-// isRetry says whether the transaction is to be run again: serialization failure, deadlock, a lock that did not come in
-// the time that Tx.Hurried allows, which is a deadlock noticed early, or a division by zero, which is how a statement
-// says that what it was to build on has changed (numbers of base/fhirstore).
+// isRetry says whether the transaction is to be run again: serialization failure, deadlock, or a lock that did not come in
+// the time that Tx.Hurried allows, which is a deadlock noticed early.
 func isRetry(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "55P03" || pg.Code == "22012")
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "55P03")
 }
 
 func noPractice(id PracticeID) error {

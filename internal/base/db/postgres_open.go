@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -25,12 +24,11 @@ type postgresBackend struct {
 	fitting  sync.Map // PracticeID: its keys are those it was made with
 	citus    bool
 
-	flushes   flushes
-	flushSlot int64 // a row of its own for the marks of this process, most likely
+	writers sync.Map // PracticeID: *pgWriter
 }
 
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
-	b := &postgresBackend{db: d, flushSlot: -1 - rand.Int64N(1<<20)}
+	b := &postgresBackend{db: d}
 	var err error
 	if b.practice, err = newPool(o.DatabaseURL, practiceSchema); err != nil {
 		return nil, err
@@ -61,14 +59,17 @@ func (b *postgresBackend) pool(id PracticeID) *pgPool {
 const attempts = 10
 
 func (b *postgresBackend) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
-	leave := b.flushes.enter(tx.Practice())
-	defer leave()
+	if tx.joins {
+		return b.join(ctx, tx, fn)
+	}
+	return b.alone(ctx, tx, fn)
+}
+
+// alone runs fn in a transaction of its own, again when it must.
+func (b *postgresBackend) alone(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		tx.again = attempt > 1
+		tx.again = tx.again || attempt > 1
 		err := b.once(ctx, tx, fn)
-		if err == nil && tx.unflushed {
-			return b.flush(tx)
-		}
 		if err == nil || !isRetry(err) {
 			return err
 		}
@@ -113,9 +114,6 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		if !ended {
 			s.rollback()
 		}
-		if s.turn != nil {
-			s.turn()
-		}
 		if conn.ending == nil {
 			if e := s.pipe.Close(); err == nil {
 				err = e
@@ -141,8 +139,7 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 		ended = true
 		return nil
 	}
-	tx.unflushed = tx.crowded != nil && b.flushes.crowd(tx.Practice())
-	if err := s.commit(tx.unflushed); err != nil {
+	if err := s.commit(); err != nil {
 		var pg *pgconn.PgError
 		if isRetry(err) || isLost(err) || (errors.As(err, &pg) && !isServerTrouble(pg)) { // the last: a queued statement's
 			return err

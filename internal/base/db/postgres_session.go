@@ -24,8 +24,15 @@ type pgSession struct {
 	pending []pending // sent, answers not read
 	rows    *pgCursor // answers being read
 	failed  error     // the server refuses everything but ROLLBACK
-	turn    func()    // gives up the turn at the crowded row; see Tx.Crowded
-	alone   bool      // it has the turn
+	crowded bool      // see Tx.Crowded
+
+	// Of a transaction that many share, see pgWriter:
+	shared  bool
+	by      *Tx  // whose statements come now
+	wrote   bool // it has sent what may have written
+	reads   *Tx  // whose answer is being read; nil for that of the COMMIT
+	culprit *Tx  // whose statement failed
+	common  map[any]any
 }
 
 // pending says which answer comes next.
@@ -33,6 +40,7 @@ type pending struct {
 	prepares *pgNamed
 	owns     bool   // the end of the setting of the practice
 	undo     func() // forget a name that the server may not have
+	by       *Tx    // whose it is, where many share the transaction
 }
 
 var binaryResults = []int16{1}
@@ -72,7 +80,7 @@ func (s *pgSession) own() {
 	s.conn.practice = System
 	s.raw("SET" + s.setting())
 	s.pipe.SendPipelineSync()
-	s.pending = append(s.pending, pending{owns: true})
+	s.pending = append(s.pending, pending{owns: true, by: s.by})
 }
 
 // setting is a number we print ourselves: set_config would not be passed on to the workers of Citus.
@@ -94,7 +102,7 @@ func (s *pgSession) raw(text string) {
 	} else {
 		s.pipe.SendQueryPrepared(name, nil, nil, nil)
 	}
-	s.pending = append(s.pending, pending{})
+	s.pending = append(s.pending, pending{by: s.by})
 }
 
 func (s *pgSession) prepareRaw(text string) string {
@@ -106,7 +114,7 @@ func (s *pgSession) prepareRaw(text string) string {
 	}
 	c.raw[text] = name
 	s.pipe.SendPrepare(name, text, nil)
-	s.pending = append(s.pending, pending{undo: func() { delete(c.raw, text) }})
+	s.pending = append(s.pending, pending{by: s.by, undo: func() { delete(c.raw, text) }})
 	return name
 }
 
@@ -136,7 +144,8 @@ func (s *pgSession) send(st *Stmt, args []any) error {
 	} else {
 		s.pipe.SendQueryPrepared(n.name, values, formats, binaryResults)
 	}
-	s.pending = append(s.pending, pending{})
+	s.wrote = s.wrote || !st.harmless
+	s.pending = append(s.pending, pending{by: s.by})
 	return nil
 }
 
@@ -153,7 +162,7 @@ func (s *pgSession) prepare(st *Stmt, sig string) *pgNamed {
 	}
 	c.prepared[st][sig] = n
 	s.pipe.SendPrepare(n.name, st.postgres, oids)
-	s.pending = append(s.pending, pending{prepares: n, undo: func() { delete(c.prepared[st], sig) }})
+	s.pending = append(s.pending, pending{prepares: n, by: s.by, undo: func() { delete(c.prepared[st], sig) }})
 	return n
 }
 
@@ -170,6 +179,7 @@ func (s *pgSession) settle(keep int) error {
 // answer reads one answer and drops its rows.
 func (s *pgSession) answer() error {
 	p := s.pending[0]
+	s.reads = p.by
 	res, err := s.pipe.GetResults()
 	if err == nil {
 		s.pending = s.pending[1:]
@@ -201,7 +211,7 @@ func (s *pgSession) answer() error {
 
 // fail notes that the transaction is lost, and reads up to the next point at which the server listens again.
 func (s *pgSession) fail(err error) error {
-	s.failed = err
+	s.failed, s.culprit = err, s.reads
 	for _, p := range s.pending {
 		if p.undo != nil {
 			p.undo()
@@ -269,6 +279,7 @@ func (s *pgSession) exec(_ context.Context, st *Stmt, args []any) (int64, error)
 
 // finalTag reads the last pending answer and ends the round trip.
 func (s *pgSession) finalTag() (pgconn.CommandTag, error) {
+	s.reads = s.by
 	res, err := s.pipe.GetResults()
 	if err != nil {
 		return pgconn.CommandTag{}, s.fail(err)
@@ -324,6 +335,7 @@ func (s *pgSession) query(_ context.Context, st *Stmt, args []any) (cursor, erro
 	if err := s.settle(1); err != nil {
 		return nil, err
 	}
+	s.reads = s.by
 	res, err := s.pipe.GetResults()
 	if err != nil {
 		return nil, s.fail(err)
@@ -385,17 +397,15 @@ func (ins *Insert) many(nulls string) *Stmt {
 	return st
 }
 
-// commit ends the transaction. It is durable when commit returns nil, unless unflushed.
-func (s *pgSession) commit(unflushed bool) error {
+// commit ends the transaction. It is durable when commit returns nil.
+func (s *pgSession) commit() error {
 	if err := s.free(); err != nil {
 		return err
 	}
 	if !s.begun {
 		return nil
 	}
-	if unflushed {
-		s.raw("SET LOCAL synchronous_commit = off")
-	}
+	s.by = nil
 	s.raw("COMMIT")
 	if err := s.sync(); err != nil {
 		return err
@@ -408,13 +418,6 @@ func (s *pgSession) commit(unflushed bool) error {
 		err = fmt.Errorf("db: PostgreSQL answered %s to COMMIT", tag.String())
 	}
 	return err
-}
-
-// push has the server begin with what is queued; the answers are read later.
-func (s *pgSession) push() {
-	if s.failed == nil && s.rows == nil && len(s.pending) > 0 {
-		_ = s.pipe.Flush() // what fails here fails again at the next sync
-	}
 }
 
 // end ends a transaction that has read only, without waiting for the answer. It says whether it could.

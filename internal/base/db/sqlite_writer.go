@@ -3,103 +3,18 @@ package db
 import (
 	"context"
 	"fmt"
-	"sync"
-	"time"
 
 	"yarrow.health/internal/base/clock"
 )
 
-// liteWriter lets the transactions of a practice share a commit. There is one writing connection and one baton: who
-// holds it runs its fn on its own goroutine and passes it on; the last in the queue commits for all. While the disk
-// takes a commit, the next batch gathers.
+// liteWriter lets the transactions of a practice share a commit on its one writing connection.
 type liteWriter struct {
-	open func() (*liteConn, error)
-
-	mu    sync.Mutex
-	held  bool // somebody has the baton
-	queue []*turn
+	open  func() (*liteConn, error)
+	baton baton
 
 	// Only the holder of the baton touches these.
 	conn  *liteConn
 	spoil bool // the connection met a storage error and is to be replaced
-}
-
-type turn struct{ baton chan *batch }
-
-// batch is the transactions of one commit.
-type batch struct {
-	begun   bool
-	since   time.Time // when it began, in the world outside
-	members int
-	lost    error         // the engine rolled the whole transaction back
-	done    chan struct{} // closed when err is decided
-	err     error
-}
-
-// The first of a batch waits for the last; these bound for how long.
-const (
-	batchLimit = 128
-	batchTime  = 20 * time.Millisecond
-)
-
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
-
-// take waits for the baton.
-func (w *liteWriter) take(ctx context.Context) (*batch, error) {
-	w.mu.Lock()
-	if !w.held {
-		w.held = true
-		w.mu.Unlock()
-		return newBatch(), nil
-	}
-	t := &turn{baton: make(chan *batch, 1)}
-	w.queue = append(w.queue, t)
-	w.mu.Unlock()
-	select {
-	case b := <-t.baton:
-		return b, nil
-	case <-ctx.Done():
-	}
-	w.mu.Lock()
-	for i, other := range w.queue {
-		if other == t {
-			w.queue = append(w.queue[:i], w.queue[i+1:]...)
-			w.mu.Unlock()
-			return nil, ctx.Err()
-		}
-	}
-	w.mu.Unlock()
-	w.pass(<-t.baton) // it was on its way
-	return nil, ctx.Err()
-}
-
-// next takes the first of the queue, or gives the baton up when nobody waits.
-func (w *liteWriter) next(giveUp bool) *turn {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) == 0 {
-		if giveUp {
-			w.held = false
-		}
-		return nil
-	}
-	t := w.queue[0]
-	w.queue = w.queue[1:]
-	return t
-}
-
-// pass hands the baton to the next in the queue; if there is none, or the batch is full or lost, it commits first.
-func (w *liteWriter) pass(b *batch) {
-	if b.lost == nil && b.members < batchLimit && (b.members == 0 || clock.System().Since(b.since) < batchTime) {
-		if t := w.next(false); t != nil {
-			t.baton <- b
-			return
-		}
-	}
-	w.commit(b)
-	if t := w.next(true); t != nil {
-		t.baton <- newBatch()
-	}
 }
 
 func (w *liteWriter) commit(b *batch) {
@@ -136,7 +51,7 @@ func (w *liteWriter) reset() {
 
 // do runs fn as a member of a batch and returns when the batch is durable.
 func (w *liteWriter) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
-	b, err := w.take(ctx)
+	b, err := w.baton.take(ctx, w.commit)
 	if err != nil {
 		return err
 	}
@@ -145,12 +60,12 @@ func (w *liteWriter) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
 		if !returned { // fn panicked or called Goexit: take its effect back and let the others go on
 			tx.done = true
 			w.undo(b, tx.err)
-			w.pass(b)
+			w.baton.pass(b, w.commit)
 		}
 	}()
 	err = w.member(ctx, b, tx, fn)
 	returned = true
-	w.pass(b)
+	w.baton.pass(b, w.commit)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type Stmt struct {
 	sqlite   string
 	postgres string
 	params   int   // highest $N
+	harmless bool  // it writes nothing, whoever takes it back
 	bad      error // text made at run time that cannot be right
 }
 
@@ -48,7 +49,7 @@ func parseStmt(sqlite, postgres string) (*Stmt, error) {
 	if n != m {
 		return nil, fmt.Errorf("the two texts have %d and %d parameters", n, m)
 	}
-	return &Stmt{sqlite: lite, postgres: pg, params: n}, nil
+	return &Stmt{sqlite: lite, postgres: pg, params: n, harmless: strings.HasPrefix(pg, "SELECT ") || strings.HasPrefix(pg, "SET LOCAL ")}, nil
 }
 
 // translate rewrites parameters and lists for an engine, leaving strings, quoted names and comments alone.

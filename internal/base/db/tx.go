@@ -23,9 +23,8 @@ type Tx struct {
 	commit []func()
 	kept   map[any]any
 
-	crowded   *Stmt // see Crowded
-	unflushed bool  // committed, and not yet on the disk
-	again     bool
+	joins bool // see DB.Join
+	again bool
 }
 
 // session is what an engine does for a Tx. Arguments have passed canonical.
@@ -85,6 +84,61 @@ func (tx *Tx) Take(key any) any {
 	delete(tx.kept, key)
 	return v
 }
+
+// Shared says that the transaction underneath is not this one's alone; see [DB.Join]. What others of it write is seen here before
+// it is committed, and never without it.
+func (tx *Tx) Shared() bool { return tx.shared() != nil }
+
+func (tx *Tx) shared() *pgSession {
+	if s, ok := tx.sess.(*pgSession); ok && s.shared {
+		return s
+	}
+	return nil
+}
+
+// KeepShared is Keep for all who share the transaction, one after another. It must be Shared.
+func (tx *Tx) KeepShared(key, v any) {
+	s := tx.shared()
+	if s.common == nil {
+		s.common = map[any]any{}
+	}
+	s.common[key] = v
+}
+
+// LookShared returns what KeepShared remembered, nil for nothing.
+func (tx *Tx) LookShared(key any) any {
+	if s := tx.shared(); s != nil {
+		return s.common[key]
+	}
+	return nil
+}
+
+// Crowded says that the transaction now holds a row that every other writer of the practice waits for. Who wants further rows then
+// calls Hurried; where many share the transaction, their waits are bounded from here on.
+func (tx *Tx) Crowded() {
+	s, ok := tx.sess.(*pgSession)
+	if !ok || s.crowded {
+		return
+	}
+	s.crowded = true
+	if s.shared {
+		tx.Queue(boundWait)
+	}
+}
+
+// Hurried is for a transaction that wants further rows after Crowded: whoever has such a row is most likely waiting
+// for the crowded one. It bounds the wait, after which the transaction is run again; the server itself would notice the
+// deadlock a second later. A transaction that is run again does well to take the crowded row first: see Again.
+func (tx *Tx) Hurried() {
+	if s, ok := tx.sess.(*pgSession); ok && s.crowded && !s.shared {
+		tx.Queue(boundWait)
+	}
+}
+
+var boundWait = SQLPair(`SELECT 1`, `SET LOCAL lock_timeout = '40ms'`)
+
+// Again says that an earlier run of the transaction met a deadlock or a serialization failure.
+func (tx *Tx) Again() bool { return tx.again }
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, s *Stmt, args ...any) (int64, error) {

@@ -13,12 +13,6 @@ var (
 		ON CONFLICT (practice_id) DO UPDATE SET rid = fhir_counter.rid + excluded.rid RETURNING rid`)
 	takeSeqs = db.SQL(`UPDATE fhir_counter SET seq = CASE WHEN seq < $3 THEN $3 ELSE seq END + $2
 		WHERE practice_id = $1 RETURNING seq`)
-	// claimSeqs takes the numbers up to $3 when none above $2 is taken, and otherwise divides by zero, after which the transaction
-	// is run again: what follows can be sent along without waiting for an answer.
-	claimSeqs = db.SQL(`UPDATE fhir_counter SET seq = CASE WHEN seq <= $2 THEN $3 ELSE 1 / (seq - seq) END WHERE practice_id = $1`)
-	// Slots below zero lock nothing; see db.Tx.Crowded.
-	markCommit = db.SQL(`INSERT INTO fhir_lock (practice_id, slot) VALUES ($1, $2)
-		ON CONFLICT (practice_id, slot) DO UPDATE SET slot = excluded.slot`)
 )
 
 // rowBlock is how many rids a process reserves at a time, and rowLow how few it has left when it reserves the next. What is left
@@ -32,9 +26,8 @@ const (
 type rowNumbers struct {
 	mu   sync.Mutex
 	by   map[db.PracticeID]*rowRange
-	seqs map[db.PracticeID]int64 // the highest sequence number this process has seen or claimed
-	open map[*db.Tx]bool         // transactions that have reserved a block: from then on they take what they need
-	more map[db.PracticeID]bool  // a block is being reserved beside one that nears its end
+	open map[*db.Tx]bool        // transactions that have reserved a block: from then on they take what they need
+	more map[db.PracticeID]bool // a block is being reserved beside one that nears its end
 }
 
 // maxOpen bounds open, since a transaction that fails stays there. To be forgotten costs a block.
@@ -57,11 +50,11 @@ func (r *rowNumbers) take(ctx context.Context, tx *db.Tx, n int64, begin func(*d
 		block = n
 	}
 	r.mu.Unlock()
-	tx.Crowded(markCommit)
 	var last int64
 	if err := tx.QueryRow(ctx, takeRows, int64(p), block).Scan(&last); err != nil {
 		return 0, err
 	}
+	tx.Crowded()
 	if first = last - block + 1; first == 1 {
 		begin(tx)
 	}
@@ -122,41 +115,38 @@ func (r *rowNumbers) refill(ctx context.Context, tx *db.Tx) error {
 }
 
 // numbers returns n consecutive sequence numbers. The counter row is locked from there to the commit, so that
-// the writers of a practice commit in the order of their numbers and a listener misses nothing; on
-// PostgreSQL everything that needs no number is sent before, and the numbers are claimed together with what bears
-// them when this process knows which are free: it usually is the only one that writes.
+// the writers of a practice commit in the order of their numbers and a listener misses nothing; everything that needs no
+// number is sent before. Who shares a transaction takes a block for all: what is left of it stays unused.
 func (r *rowNumbers) numbers(ctx context.Context, tx *db.Tx, n int64) (first int64, err error) {
-	alone := tx.Crowded(markCommit)
-	p := tx.Practice()
 	if n > 0 {
 		if err := r.refill(ctx, tx); err != nil {
 			return 0, err
 		}
 	}
-	if tx.Engine() == db.PostgreSQL && n > 0 && alone && !tx.Again() {
-		r.mu.Lock()
-		known := r.seqs[p]
-		base := max(known, tx.NowMicro())
-		if known > 0 {
-			r.seqs[p] = base + n
-		}
-		r.mu.Unlock()
-		if known > 0 {
-			tx.Queue(claimSeqs, int64(p), base, base+n)
-			return base + 1, nil
-		}
+	if !tx.Shared() || n == 0 {
+		last, err := seqs(ctx, tx, n)
+		return last - n + 1, err
 	}
-	last, err := seqs(ctx, tx, n)
-	if err == nil && n > 0 {
-		r.mu.Lock()
-		if r.seqs == nil {
-			r.seqs = map[db.PracticeID]int64{}
+	block, _ := tx.LookShared(sharedSeqs{}).(*rowRange)
+	if block == nil || block.end-block.next < n {
+		size := max(n, seqBlock)
+		last, err := seqs(ctx, tx, size)
+		if err != nil {
+			return 0, err
 		}
-		r.seqs[p] = max(r.seqs[p], last)
-		r.mu.Unlock()
+		block = &rowRange{last - size + 1, last + 1}
+		tx.KeepShared(sharedSeqs{}, block)
 	}
-	return last - n + 1, err
+	first = block.next
+	block.next += n
+	return first, nil
 }
+
+// sharedSeqs is under what those who share a transaction keep the numbers they have left.
+type sharedSeqs struct{}
+
+// seqBlock is how many numbers, microseconds all of them, a shared transaction takes at once: fewer than pass until the next.
+const seqBlock = 64
 
 // seqs takes n sequence numbers, which locks the counter row, and returns the last of them.
 func seqs(ctx context.Context, tx *db.Tx, n int64) (last int64, err error) {
@@ -168,5 +158,6 @@ func seqs(ctx context.Context, tx *db.Tx, n int64) (last int64, err error) {
 			err = tx.QueryRow(ctx, takeSeqs, int64(tx.Practice()), n, tx.NowMicro()).Scan(&last)
 		}
 	}
+	tx.Crowded()
 	return last, err
 }

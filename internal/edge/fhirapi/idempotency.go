@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"yarrow.health/internal/base/audit"
@@ -25,6 +27,36 @@ func (errAnswered) Error() string { return "fhirapi: answered before" }
 // Idempotency-Key header fn runs once for the key: the answer is kept in fn's own transaction, and whoever sends the same request
 // again gets it. fn may be run again after a collision and must have no effect outside the transaction.
 func (c *Call) Do(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*Answer, error) {
+	return c.do(ctx, c.x.api.o.DB.Do, fn)
+}
+
+// join is Do for a change of one resource that nothing slow goes before, which shares its commit with others (see [db.DB.Join]).
+func (c *Call) join(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*Answer, error) {
+	if len(c.Body) > joinBody {
+		return c.Do(ctx, fn)
+	}
+	return c.do(ctx, c.x.api.o.DB.Join, fn)
+}
+
+// joinWhere is join for a change with a condition, "" for none: only one that asks for an identifier is sure to be answered at once.
+func (c *Call) joinWhere(ctx context.Context, condition string, fn func(tx *db.Tx) (*Answer, error)) (*Answer, error) {
+	if condition == "" {
+		return c.join(ctx, fn)
+	}
+	values, err := url.ParseQuery(condition)
+	if err != nil || len(values) != 1 || len(values["identifier"]) != 1 {
+		return c.Do(ctx, fn)
+	}
+	if system, value, _ := strings.Cut(values["identifier"][0], "|"); system == "" || value == "" || strings.Contains(value, ",") {
+		return c.Do(ctx, fn)
+	}
+	return c.join(ctx, fn)
+}
+
+// joinBody is from how many bytes on a body would keep others waiting.
+const joinBody = 256 << 10
+
+func (c *Call) do(ctx context.Context, run func(context.Context, db.Scope, func(*db.Tx) error) error, fn func(tx *db.Tx) (*Answer, error)) (*Answer, error) {
 	key, err := c.idempotency()
 	if err != nil {
 		return nil, err
@@ -32,7 +64,7 @@ func (c *Call) Do(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*An
 	seen := len(c.events)
 	var ans *Answer
 	err = again(func() error {
-		return c.x.api.o.DB.Do(ctx, c.Scope, func(tx *db.Tx) error {
+		return run(ctx, c.Scope, func(tx *db.Tx) error {
 			c.events = c.events[:seen]
 			if err := c.before(ctx, tx, key); err != nil {
 				return err

@@ -50,7 +50,7 @@ func (a *API) patch(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.join(ctx, func(tx *db.Tx) (*Answer, error) {
 		r, err := a.o.Store.Read(ctx, tx, c.Type, c.ID)
 		if err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func (a *API) patchWhere(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.joinWhere(ctx, condition, func(tx *db.Tx) (*Answer, error) {
 		r, err := a.o.Store.Only(ctx, tx, c.Type, condition)
 		if err != nil {
 			return nil, conditional(err)

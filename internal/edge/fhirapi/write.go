@@ -24,7 +24,7 @@ func (a *API) create(ctx context.Context, c *Call) (*Answer, error) {
 		return nil, err
 	}
 	condition := strings.TrimPrefix(c.Header("If-None-Exist"), "?")
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.joinWhere(ctx, condition, func(tx *db.Tx) (*Answer, error) {
 		if condition != "" {
 			r, err := a.o.Store.Only(ctx, tx, c.Type, condition)
 			if err != nil {
@@ -62,7 +62,7 @@ func (a *API) update(ctx context.Context, c *Call) (*Answer, error) {
 		return nil, fhir.Problem("value", "The id in the body is not the one of the address.", "Send the "+c.Type+" with the id of the address.").At(c.Type + ".id")
 	}
 	none := strings.TrimSpace(c.Header("If-None-Match")) == "*"
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.join(ctx, func(tx *db.Tx) (*Answer, error) {
 		if err := c.mayPut(ctx, tx, c.Type, c.ID); err != nil {
 			return nil, preconditioned(err, version)
 		}
@@ -132,7 +132,7 @@ func (a *API) updateWhere(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.joinWhere(ctx, condition, func(tx *db.Tx) (*Answer, error) {
 		found, err := a.o.Store.Only(ctx, tx, c.Type, condition)
 		if err != nil {
 			return nil, conditional(err)
@@ -177,7 +177,7 @@ func (a *API) remove(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.join(ctx, func(tx *db.Tx) (*Answer, error) {
 		// What never was there is answered like what may not be seen; what was deleted before is deleted.
 		found, err := a.o.Store.Reaches(ctx, tx, c.Type, c.ID, auth.CanDelete)
 		if err == nil && !found {
@@ -202,7 +202,7 @@ func (a *API) deleteWhere(ctx context.Context, c *Call) (*Answer, error) {
 	if text := c.Header(deleteCount); text != "" {
 		return a.deleteAll(ctx, c, condition, text)
 	}
-	return c.Do(ctx, func(tx *db.Tx) (*Answer, error) {
+	return c.joinWhere(ctx, condition, func(tx *db.Tx) (*Answer, error) {
 		found, err := a.o.Store.Only(ctx, tx, c.Type, condition)
 		if err != nil {
 			return nil, conditional(err)

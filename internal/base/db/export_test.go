@@ -1,0 +1,32 @@
+package db
+
+import (
+	"context"
+	"time"
+)
+
+// InLine is how many transactions of a practice stand in line for the baton.
+func InLine(d *DB, p PracticeID) int {
+	var w *baton
+	switch b := d.backend.(type) {
+	case *postgresBackend:
+		w = &b.writer(p).baton
+	case *sqliteBackend:
+		s, err := b.acquire(context.Background(), p)
+		if err != nil {
+			return -1
+		}
+		defer b.release(s)
+		w = &s.writer.baton
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
+}
+
+// NoHurry has batches take as long as they like until the function it returns is called.
+func NoHurry() func() {
+	was := batchTime
+	batchTime = time.Hour
+	return func() { batchTime = was }
+}
