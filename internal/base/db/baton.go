@@ -17,7 +17,10 @@ type baton struct {
 	queue []*turn
 }
 
-type turn struct{ baton chan *batch }
+type turn struct {
+	baton chan *batch
+	wants []string // see DB.Join
+}
 
 // batch is the transactions of one commit.
 type batch struct {
@@ -38,15 +41,25 @@ var batchTime = 20 * time.Millisecond // tests change it
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
+// wanted is what those who stand in line will ask for, as far as they said so.
+func (w *baton) wanted() (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.queue[:min(len(w.queue), batchLimit)] {
+		out = append(out, t.wants...)
+	}
+	return out
+}
+
 // take waits for the baton. commit ends a batch, should it come to that here.
-func (w *baton) take(ctx context.Context, commit func(*batch)) (*batch, error) {
+func (w *baton) take(ctx context.Context, commit func(*batch), wants ...string) (*batch, error) {
 	w.mu.Lock()
 	if !w.held {
 		w.held = true
 		w.mu.Unlock()
 		return newBatch(), nil
 	}
-	t := &turn{baton: make(chan *batch, 1)}
+	t := &turn{baton: make(chan *batch, 1), wants: wants}
 	w.queue = append(w.queue, t)
 	w.mu.Unlock()
 	select {

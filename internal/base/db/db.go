@@ -125,9 +125,9 @@ func (d *DB) Do(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
 
 // Join is Do for a change of a few statements, with nothing slow in fn. On PostgreSQL too it shares a transaction and its commit with
 // others of the practice that come at the same time: fn sees their work, is run again when one of them cannot be kept, and while it
-// runs they wait.
-func (d *DB) Join(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
-	return d.run(ctx, s, fn, &Tx{write: true, joins: true})
+// runs they wait. wants names what fn will ask for, in the words of who answers it; see [Tx.Wanted].
+func (d *DB) Join(ctx context.Context, s Scope, fn func(tx *Tx) error, wants ...string) error {
+	return d.run(ctx, s, fn, &Tx{write: true, joins: true, wants: wants})
 }
 
 // View runs fn in a read-only transaction that sees one state of the practice.

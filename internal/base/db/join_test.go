@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,7 +52,7 @@ func together(t *testing.T, d *dbtest.DB, members ...func(ctx context.Context, t
 					g.pass()
 				}
 				return m(t.Context(), tx)
-			})
+			}, fmt.Sprint(i))
 		})
 		if i == 0 {
 			<-g.inside
@@ -166,6 +167,9 @@ func TestJoinedTransactionsShareACommit(t *testing.T) {
 			tx.OnCommit(func() { hooks.Add(1) })
 			if !tx.Shared() || tx.LookShared("first") != nil != (i > 0) {
 				t.Errorf("member %d does not share", i)
+			}
+			if want := []string{"1", "2", "3"}[i:]; !slices.Equal(tx.Wanted(), want) {
+				t.Errorf("behind member %d stand %v, not %v", i, tx.Wanted(), want)
 			}
 			tx.KeepShared("first", true)
 			return tx.QueryRow(ctx, inside, 1).Scan(&xids[i], &seen[i])
@@ -333,9 +337,9 @@ func TestSharesOfManyProcesses(t *testing.T) {
 					cancel()
 					ctx, cancel = context.WithTimeout(t.Context(), time.Duration(id*17%3000)*time.Microsecond)
 				}
-				run := node.Join
-				if id%7 == 0 {
-					run = node.Do
+				run := node.Do
+				if id%7 != 0 {
+					run = func(ctx context.Context, s db.Scope, fn func(*db.Tx) error) error { return node.Join(ctx, s, fn, "x") }
 				}
 				err := run(ctx, d.Scope(1), func(tx *db.Tx) error {
 					if tx.Again() {

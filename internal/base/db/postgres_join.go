@@ -70,7 +70,7 @@ func (b *postgresBackend) join(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 
 // do runs fn as a member of a batch and returns when the batch is durable.
 func (w *pgWriter) do(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
-	b, err := w.baton.take(ctx, w.commit)
+	b, err := w.baton.take(ctx, w.commit, tx.wants...)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (w *pgWriter) member(ctx context.Context, b *batch, tx *Tx, fn func(*Tx) er
 		now := clock.System().Now()
 		_ = conn.c.Conn().SetDeadline(now.Add(shareTime)) // fails where the connection does
 		b.begun, b.since = true, now
-		b.pg = &pgShare{res: res, s: &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: w.p, local: w.b.citus, shared: true}}
+		b.pg = &pgShare{res: res, s: &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: w.p, local: w.b.citus, shared: true, line: &w.baton}}
 	}
 	b.members++
 	s := b.pg.s

@@ -33,6 +33,7 @@ type pgSession struct {
 	reads   *Tx  // whose answer is being read; nil for that of the COMMIT
 	culprit *Tx  // whose statement failed
 	common  map[any]any
+	line    *baton // where those stand who come next
 }
 
 // pending says which answer comes next.

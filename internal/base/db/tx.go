@@ -24,6 +24,7 @@ type Tx struct {
 	kept   map[any]any
 
 	joins bool // see DB.Join
+	wants []string
 	again bool
 }
 
@@ -109,6 +110,15 @@ func (tx *Tx) KeepShared(key, v any) {
 func (tx *Tx) LookShared(key any) any {
 	if s := tx.shared(); s != nil {
 		return s.common[key]
+	}
+	return nil
+}
+
+// Wanted is what others who are about to share the transaction said they will ask for. Whoever asks for something of that kind does well
+// to ask for theirs too, in one round trip, and to keep it for them.
+func (tx *Tx) Wanted() []string {
+	if s := tx.shared(); s != nil {
+		return s.line.wanted()
 	}
 	return nil
 }

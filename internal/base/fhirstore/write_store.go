@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"strings"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -228,6 +229,9 @@ type held int64
 
 // holdRows reads current rows that are about to change, and on PostgreSQL holds them until the commit.
 func holdRows(ctx context.Context, tx *db.Tx, ids []int64, each func(*stored)) error {
+	if tx.Shared() {
+		ids, each = sharedRows(tx, ids, each)
+	}
 	if len(ids) == 0 {
 		return nil
 	}
@@ -247,6 +251,45 @@ func holdRows(ctx context.Context, tx *db.Tx, ids []int64, each func(*stored)) e
 		each(c)
 	}
 	return rows.Err()
+}
+
+// readAhead is under what those who share a transaction keep the rows that one of them has read for others: map[int64]*stored by idh.
+type readAhead struct{}
+
+// sharedRows takes the rows that were read ahead, each once, since whoever takes one is about to change it. If some are still to be
+// read, those that the next in line want are read with them.
+func sharedRows(tx *db.Tx, ids []int64, each func(*stored)) (ask []int64, read func(*stored)) {
+	ahead, _ := tx.LookShared(readAhead{}).(map[int64]*stored)
+	mine := map[int64]bool{}
+	for _, id := range ids {
+		if c := ahead[id]; c != nil {
+			delete(ahead, id)
+			each(c)
+		} else {
+			mine[id], ask = true, append(ask, id)
+		}
+	}
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	k, also := keyspaceOf(tx.Keys()), map[int64]bool{}
+	for _, ref := range tx.Wanted() {
+		typ, id, _ := strings.Cut(ref, "/")
+		if h := k.id(typ, id); !mine[h] && !also[h] && ahead[h] == nil {
+			also[h], ask = true, append(ask, h)
+		}
+	}
+	if ahead == nil && len(also) > 0 {
+		ahead = map[int64]*stored{}
+		tx.KeepShared(readAhead{}, ahead)
+	}
+	return ask, func(c *stored) {
+		if mine[c.idh] {
+			each(c)
+		} else {
+			ahead[c.idh] = c
+		}
+	}
 }
 
 // apply checks one change against the current row and gathers its rows.

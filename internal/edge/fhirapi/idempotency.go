@@ -35,7 +35,12 @@ func (c *Call) join(ctx context.Context, fn func(tx *db.Tx) (*Answer, error)) (*
 	if len(c.Body) > joinBody {
 		return c.Do(ctx, fn)
 	}
-	return c.do(ctx, c.x.api.o.DB.Join, fn)
+	return c.do(ctx, func(ctx context.Context, s db.Scope, fn func(*db.Tx) error) error {
+		if c.ID == "" {
+			return c.x.api.o.DB.Join(ctx, s, fn)
+		}
+		return c.x.api.o.DB.Join(ctx, s, fn, c.Type+"/"+c.ID)
+	}, fn)
 }
 
 // joinWhere is join for a change with a condition, "" for none: only one that asks for an identifier is sure to be answered at once.
