@@ -22,7 +22,7 @@ import (
 
 const (
 	buckets    = 64
-	mostBlocks = 20       // a resource of more patients is about none of them
+	mostBlocks = 20 // a resource of more patients is about none of them
 )
 
 // blocksOf are the patients in whose blocks a resource goes: all whose record it is in. Groups are in nobody's, for they name others.

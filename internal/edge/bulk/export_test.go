@@ -256,13 +256,13 @@ func TestExport(t *testing.T) {
 			"$export?_elements=nome":                                          "there is not",
 			"$export?includeAssociatedData=everything":                        "does not know",
 			"$export?organizeOutputBy=Practitioner":                           "organised by Patient",
-			"$export?sort=1":                      "no parameter",
-			"$export?patient=Patient/ann":         "takes no patients",
-			"Patient/$export?_type=Questionnaire": "not part of patients",
-			"Patient/$export?patient=Group/g":     "not a reference to a Patient",
-			"Group/kinds/$export":                 "no members",
-			"Group/none/$export":                  "no such Group",
-			"Group/g/$export?patient=Patient/bob": "not a member",
+			"$export?sort=1":                                                  "no parameter",
+			"$export?patient=Patient/ann":                                     "takes no patients",
+			"Patient/$export?_type=Questionnaire":                             "not part of patients",
+			"Patient/$export?patient=Group/g":                                 "not a reference to a Patient",
+			"Group/kinds/$export":                                             "no members",
+			"Group/none/$export":                                              "no such Group",
+			"Group/g/$export?patient=Patient/bob":                             "not a member",
 		} {
 			if w := k.ask("system", "GET", path, ""); w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), want) {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
