@@ -48,7 +48,7 @@ func (h *house) newHub(authenticate func(r *http.Request, p auth.Practice) (db.S
 	return subscription.New(subscription.Options{
 		DB: h.db, Store: h.store, Audit: h.audit, Queue: h.queue, Egress: outside, Log: h.log, Origin: h.origin,
 		Practice: h.auth.PracticeBySlug, PracticeByID: h.auth.PracticeByID, Authenticate: authenticate,
-		Hold: h.hold("Subscriptions are for programs with an access token.", "Register a program and ask for a token with the scopes system/Subscription.cruds and those of what it is to be told."),
+		Hold: h.hold("Subscriptions are for programs with an access token.", "Register a program and ask for a token with Subscription.cruds and the scopes of what it is to be told."),
 		Resume: func(ctx context.Context, p auth.Practice, held []byte) (db.Scope, error) {
 			return h.oauth.Resume(ctx, p, held)
 		},

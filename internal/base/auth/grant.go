@@ -2,6 +2,9 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -65,8 +68,46 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 		access, _ := r.chartsFor(who, &Access{All: true, Forbidden: beyondCare&^g.Open | notesApart}, a.clock.Now())
 		bound = *p.Access.apply(access)
 	}
+	if g.User != 0 || g.Patient != "" {
+		bound = p.Access.withOwn(bound, g.Access, actor)
+	}
 	both := bound.Within(g.Access)
 	return App{Seal: db.NewSeal(p.ID, actor), access: &both}, nil
+}
+
+// SubscriberSystem is the system of the tag by which a stored Subscription says whose it is; see [Subscriber].
+const SubscriberSystem = "https://yarrow.health/fhir/subscriber"
+
+// Subscriber is the code of that tag: the same for the same program acting for the same person, and no name of either.
+func Subscriber(by db.Actor) string {
+	person := "user " + strconv.FormatInt(by.UserID, 10)
+	if by.UserID == 0 {
+		person = by.OnBehalf // "Patient/x", or "" for a program that acts by itself
+	}
+	sum := sha256.Sum256([]byte(by.Client + "\n" + person))
+	return hex.EncodeToString(sum[:12])
+}
+
+// withOwn adds what a program that acts for a person reaches beside what the person does: the Subscriptions that it made for them. No
+// role gives any, so that nobody sees, by way of a program, who else is told what.
+func (s AccessState) withOwn(bound, granted Access, by db.Actor) Access {
+	bits := canAll
+	if s.Contract != ContractActive {
+		bits = canLook
+	}
+	if !granted.All {
+		bits &= granted.Types["Subscription"]
+	}
+	if bits == 0 || bound.All || len(bound.Types) == 0 {
+		return bound
+	}
+	bound.Types, bound.Narrow = maps.Clone(bound.Types), maps.Clone(bound.Narrow)
+	if bound.Narrow == nil {
+		bound.Narrow = map[string][]Narrowing{}
+	}
+	bound.Types["Subscription"] = bits
+	bound.Narrow["Subscription"] = []Narrowing{{Params: "_tag=" + SubscriberSystem + "%7C" + Subscriber(by), Bits: bits}}
+	return bound
 }
 
 // PatientGrant says whose record somebody signed in to the portal may see.

@@ -50,8 +50,11 @@ func (a *kernel) may(typ string, b auth.Bits) error {
 	return nil
 }
 
-// confined says whether resources of the type are limited to the scope's compartment.
-func (a *kernel) confined(typ string) bool { return a.patient != "" && !sharedTypes[typ] }
+// confined says whether resources of the type are limited to the scope's compartment. Subscriptions are in nobody's: a scope reaches
+// those that its access says are its own.
+func (a *kernel) confined(typ string) bool {
+	return a.patient != "" && !sharedTypes[typ] && (typ != "Subscription" || len(a.Narrow[typ]) == 0)
+}
 
 // sees says whether an existing row is within the scope for an interaction that the scope has with the type. What was
 // deleted is judged by what it was last.

@@ -25,7 +25,7 @@ const AuthorizePath = "/oauth/authorize"
 
 // scopesSupported is what the configuration names: the plain scopes, and those on the types that programs mostly ask for.
 var scopesSupported = append([]string{ScopeOpenID, ScopeFHIRUser, ScopeProfile, ScopeLaunch, ScopeLaunchPatient, ScopeOffline, ScopeOnline,
-	"patient/*.cruds", "user/*.cruds", "system/*.cruds"}, perType()...)
+	"patient/*.cruds", "user/*.cruds", "system/*.cruds", "patient/Subscription.cruds", "user/Subscription.cruds", "system/Subscription.cruds"}, perType()...)
 
 // Kinds are the resource types that are shown as choices of their own where a program asks for everything.
 var Kinds = []string{"Patient", "AllergyIntolerance", "Appointment", "CarePlan", "CareTeam", "Condition", "Coverage", "Device", "DiagnosticReport",

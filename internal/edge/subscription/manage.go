@@ -35,6 +35,7 @@ func (h Host) destination() (egress.Destination, error) {
 // View is a subscription as an administrator sees it. It holds no patient data and no secrets.
 type View struct {
 	ID, Program, Topic string
+	For                string // whom the program acts for: staff, patient, or "" for nobody
 	Title              string // of the topic
 	Filters            []string
 	Channel, Host      string
@@ -82,7 +83,7 @@ func (h *Hub) List(ctx context.Context, who auth.Staff) (views []View, hosts []H
 }
 
 func (s *sub) view(hosts []Host) View {
-	v := View{ID: s.ID, Program: s.Name, Topic: s.Terms.Topic, Filters: s.Terms.Filters, Channel: s.Terms.Channel, Host: s.Terms.host(), Shows: s.Terms.Shows,
+	v := View{ID: s.ID, Program: s.Name, For: s.For, Topic: s.Terms.Topic, Filters: s.Terms.Filters, Channel: s.Terms.Channel, Host: s.Terms.host(), Shows: s.Terms.Shows,
 		Signed: len(s.Terms.Secret) > 0, State: s.state.code(), Paused: s.Paused, Waiting: s.n - s.sent, Events: s.n}
 	if t := topicOf(s.Terms.Topic); t != nil {
 		v.Title = t.Title

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/edge/fhirapi"
@@ -83,7 +84,7 @@ func (h *Hub) taken(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared, old *
 		return nil, nil, err
 	}
 	actor := tx.Scope().Actor()
-	s.Terms, s.Held, s.Asker, s.Name = *t, kept, fhirapi.Asker(tx.Scope()), actor.Display
+	s.Terms, s.Held, s.Asker, s.Name, s.For = *t, kept, fhirapi.Asker(tx.Scope()), actor.Display, behalf(actor)
 	s.Failures, s.Problem, s.Remedy, s.FailedAt, s.Shaken, s.lease = 0, "", "", 0, false, 0
 	switch n.Get("status").Text() {
 	case "off":
@@ -97,7 +98,27 @@ func (h *Hub) taken(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared, old *
 	n.Set("status", fhirjson.NewString(s.state.code()))
 	n.Delete("error")
 	masked(&n)
+	owned(&n, actor)
 	return s, &n, nil
+}
+
+// owned marks a Subscription as that of the program, and of the person it acts for: by this tag the kernel knows whose it is. What the
+// sender wrote there counts for nothing.
+func owned(n *fhirjson.Node, by db.Actor) {
+	tags := fhirjson.NewArray()
+	meta := object()
+	if m := n.Get("meta"); m != nil {
+		meta = m.Clone()
+	}
+	items := meta.Get("tag").Items()
+	for i := range items {
+		if items[i].Get("system").Text() != auth.SubscriberSystem {
+			tags.Append(items[i].Clone())
+		}
+	}
+	tags.Append(object("system", auth.SubscriberSystem, "code", auth.Subscriber(by)))
+	meta.Set("tag", tags)
+	n.Set("meta", meta)
 }
 
 // begin stores a subscription whose resource was written just now, and has it looked after.

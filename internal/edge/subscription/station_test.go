@@ -24,6 +24,7 @@ import (
 	"yarrow.health/internal/base/egress"
 	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
@@ -43,6 +44,8 @@ type station struct {
 	mux   *http.ServeMux
 	rcv   *receiver
 	admin auth.Staff
+	home  auth.Practice
+	oauth *oauth.Server // nil: tokens are the names in as
 }
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
@@ -96,7 +99,7 @@ func (r *receiver) take() []taken {
 func everything() auth.Access { return auth.Access{All: true} }
 
 func newStation(t *testing.T, d *dbtest.DB) *station {
-	k := &station{t: t, d: d, rcv: newReceiver(t), admin: auth.AsStaff(1, 7, "Ruth", "", auth.Administrator), as: map[string]db.Scope{
+	k := &station{t: t, d: d, rcv: newReceiver(t), home: auth.Practice{ID: 1, Slug: "north"}, admin: auth.AsStaff(1, 7, "Ruth", "", auth.Administrator), as: map[string]db.Scope{
 		"system": auth.SystemScope(1, "test"),
 		"hooks":  auth.AsApp(1, everything()),
 		"few":    auth.AsApp(1, auth.Access{Types: map[string]auth.Bits{"Subscription": auth.CanRead | auth.CanSearch | auth.CanCreate | auth.CanUpdate | auth.CanDelete, "Patient": auth.CanRead, "Observation": auth.CanRead}, Forbidden: auth.LabelPsychotherapy}),
@@ -120,23 +123,33 @@ func (k *station) stand() {
 	k.store.Labels = auth.Sensitivity
 	k.queue = jobs.New(k.d.DB, jobs.Options{})
 	practice := func(context.Context, string) (auth.Practice, error) {
-		return auth.Practice{ID: 1, Slug: "north"}, nil
+		return k.home, nil
 	}
 	authenticate := func(r *http.Request, p auth.Practice) (db.Scope, error) {
-		if s := k.scope(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); s != nil {
+		bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if s := k.scope(bearer); s != nil {
 			return s, nil
+		}
+		if k.oauth != nil {
+			return k.oauth.Authenticate(r.Context(), p, bearer)
 		}
 		return nil, fhir.Problem("login", "No.", "Sign in.")
 	}
 	k.hub = New(Options{DB: k.d.DB, Store: k.store, Audit: k.audit, Queue: k.queue, Egress: outside, Origin: "https://ehr.example.org", Practice: practice, Authenticate: authenticate, Private: true,
 		PracticeByID: func(context.Context, db.PracticeID) (auth.Practice, error) { return practice(nil, "") },
-		Hold: func(_ context.Context, _ auth.Practice, header string) ([]byte, error) {
+		Hold: func(ctx context.Context, p auth.Practice, header string) ([]byte, error) {
+			if k.oauth != nil {
+				return k.oauth.Hold(ctx, p, strings.TrimPrefix(header, "Bearer "))
+			}
 			if name := strings.TrimPrefix(header, "Bearer "); name != "other" {
 				return []byte(name), nil
 			}
 			return nil, fhir.Problem("forbidden", "For programs.", "Register one.")
 		},
-		Resume: func(_ context.Context, _ auth.Practice, held []byte) (db.Scope, error) {
+		Resume: func(ctx context.Context, p auth.Practice, held []byte) (db.Scope, error) {
+			if k.oauth != nil {
+				return k.oauth.Resume(ctx, p, held)
+			}
 			if s := k.scope(string(held)); s != nil {
 				return s, nil
 			}
@@ -253,8 +266,8 @@ func (k *station) state(id string) string {
 func (k *station) work() {
 	k.t.Helper()
 	ctx := k.t.Context()
-	if _, err := k.hub.round(ctx, k.hub.post(1), func(p auth.Practice, s *sub) {
-		defer k.hub.free(k.hub.post(1), s)
+	if _, err := k.hub.round(ctx, k.hub.post(k.home.ID), func(p auth.Practice, s *sub) {
+		defer k.hub.free(k.hub.post(k.home.ID), s)
 		k.hub.deliverAll(ctx, p, s.ID)
 	}); err != nil {
 		k.t.Fatal(err)
@@ -319,7 +332,7 @@ func (k *station) told() (out []string) {
 
 func (k *station) accesses(action string) (out []audit.Entry) {
 	k.t.Helper()
-	out, err := k.audit.Find(k.t.Context(), auth.SystemScope(1, "test"), audit.Filter{Action: action, Limit: 1000})
+	out, err := k.audit.Find(k.t.Context(), auth.SystemScope(k.home.ID, "test"), audit.Filter{Action: action, Limit: 1000})
 	if err != nil {
 		k.t.Fatal(err)
 	}

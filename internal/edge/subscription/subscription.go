@@ -89,7 +89,8 @@ func (s status) code() string { return statusCodes[s] }
 type sub struct {
 	ID    string `json:"id"`
 	Asker string `json:"asker"`
-	Name  string `json:"name"` // of the program, for people
+	Name  string `json:"name"`          // of the program, for people
+	For   string `json:"for,omitempty"` // forStaff, forPatient, or "" for a program that acts by itself
 	Held  []byte `json:"held"`
 	Terms terms  `json:"terms"`
 
@@ -109,6 +110,23 @@ type sub struct {
 	delivered int64
 	due       int64
 	lease     int64
+}
+
+// Whom a program acts for.
+const (
+	forStaff   = "staff"
+	forPatient = "patient"
+)
+
+// behalf is whom a program acts for.
+func behalf(by db.Actor) string {
+	switch {
+	case by.UserID != 0:
+		return forStaff
+	case by.OnBehalf != "":
+		return forPatient
+	}
+	return ""
 }
 
 // live says whether events are made for the subscription.
