@@ -26,6 +26,9 @@ type Options struct {
 	MaxOpen     int // practices kept open on SQLite; default 200
 	Log         *slog.Logger
 	Migrations  fs.FS // folders practice and system; nil: those compiled in. Tests bring their own
+	// Trace is told of each statement before it runs, rows of InsertMany apart, in the engine's words: for tests that look how it
+	// is carried out. The arguments are what the practice stores; they must go nowhere.
+	Trace func(text string, args []any)
 }
 
 func (o Options) migrations() migrations { return migrationsIn(o.Migrations) }
@@ -41,6 +44,7 @@ type DB struct {
 	compiled compileCache
 	inside   code // of transact
 	running  atomic.Int64
+	trace    func(text string, args []any)
 }
 
 // backend is what an engine does for a DB.
@@ -64,6 +68,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		keys:   o.Keys,
 		clock:  o.Clock,
 		log:    o.Log,
+		trace:  o.Trace,
 		inside: codeOf(reflect.ValueOf((*DB).transact).Pointer()),
 	}
 	if d.clock == nil || d.keys == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"yarrow.health/internal/base/keys"
@@ -229,7 +230,15 @@ func (tx *Tx) ready(ctx context.Context, s *Stmt, args []any, write bool) ([]any
 	if len(args) != s.params {
 		return nil, fmt.Errorf("db: %d arguments for %d parameters in %s", len(args), s.params, s.postgres)
 	}
-	return args, canonicalAll(args)
+	err := canonicalAll(args)
+	if tx.db.trace != nil && err == nil {
+		text := s.sqlite
+		if tx.db.engine == PostgreSQL {
+			text = s.postgres
+		}
+		tx.db.trace(text, slices.Clone(args))
+	}
+	return args, err
 }
 
 func (tx *Tx) usable(ctx context.Context, write bool) error {

@@ -3,7 +3,6 @@ package fhirstore
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +15,6 @@ import (
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 )
-
-var updatePlans = flag.Bool("update-plans", false, "write testdata/plans-*.txt anew")
 
 // hot are the searches whose way through the indexes must not change unnoticed.
 var hot = []string{
@@ -104,8 +101,8 @@ func TestPlansOfHotSearches(t *testing.T) {
 			}
 			return
 		}
-		golden := filepath.Join("testdata", "plans-"+strings.ToLower(fmt.Sprint(b.d.Engine()))+".txt")
-		if *updatePlans {
+		golden := filepath.Join("testdata", "plans", "searches-"+strings.ToLower(fmt.Sprint(b.d.Engine()))+".txt")
+		if *update {
 			if err := os.WriteFile(golden, []byte(out.String()), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +115,7 @@ func TestPlansOfHotSearches(t *testing.T) {
 			g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 			for i := range g {
 				if i >= len(w) || g[i] != w[i] {
-					t.Fatalf("line %d of %s differs: %q. If the change is meant, run with -update-plans and look at the difference.", i+1, golden, g[i])
+					t.Fatalf("line %d of %s differs: %q. If the change is meant, run with -update and look at the difference.", i+1, golden, g[i])
 				}
 			}
 			t.Fatalf("%s has more lines", golden)
@@ -211,6 +208,8 @@ func (b *bench) planOf(c *pgx.Conn, q *sqlText) string {
 			args, types = append(args, "'{"+strings.Trim(strings.Join(strings.Fields(fmt.Sprint(v)), ","), "[]")+"}'"), append(types, "bigint[]")
 		case float64:
 			args, types = append(args, fmt.Sprint(v)), append(types, "double precision")
+		case []byte:
+			args, types = append(args, fmt.Sprintf(`'\x%x'`, v)), append(types, "bytea")
 		case string:
 			args, types = append(args, "'"+v+"'"), append(types, "text")
 		default:
