@@ -57,6 +57,22 @@ func (k *Kept) Has(t testing.TB, name string) (found bool) {
 	return found
 }
 
+// Names are the names of its databases that begin so.
+func (k *Kept) Names(t testing.TB, begin string) (names []string) {
+	t.Helper()
+	if err := k.c.super(func(conn *pgx.Conn) error {
+		rows, err := conn.Query(t.Context(), "SELECT datname FROM pg_database WHERE starts_with(datname, $1) ORDER BY datname", begin)
+		if err != nil {
+			return err
+		}
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // Make makes a database anew: with the schema and no rows, or as a copy of the files of one that nobody has open.
 func (k *Kept) Make(t testing.TB, name, like string) {
 	t.Helper()
@@ -64,20 +80,19 @@ func (k *Kept) Make(t testing.TB, name, like string) {
 	if like != "" {
 		text += " TEMPLATE " + like + " STRATEGY file_copy"
 	}
-	if err := k.c.super(func(conn *pgx.Conn) error {
-		if err := dropDatabase(t.Context(), conn, name); err != nil {
-			return err
-		}
-		_, err := conn.Exec(t.Context(), text)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	k.Drop(t, name)
+	k.Super(t, "", text)
 	if like == "" {
 		if err := db.MigrateSet(t.Context(), k.c.url(owner, name), db.DefaultAppRole, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Drop removes a database, if there is one of that name.
+func (k *Kept) Drop(t testing.TB, name string) {
+	t.Helper()
+	k.Super(t, "", "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
 // Rename gives a database that nobody has open another name.
