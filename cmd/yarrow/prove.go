@@ -38,7 +38,7 @@ type proofs struct {
 	Erasure    proveErasure    `cmd:"" help:"Nothing of a practice whose key was destroyed can be read again, in backups neither."`
 	Isolation  proveIsolation  `cmd:"" help:"Nobody reads what is not theirs: another practice's, another patient's, or what is kept apart, by whatever way of asking."`
 	Durability proveDurability `cmd:"" help:"What was acknowledged is never lost: the server is killed again and again while clients write."`
-	Egress     proveEgress     `cmd:"" help:"Nothing leaves for a host that nobody listed, and nothing that patients said leaves at all."`
+	Egress     proveEgress     `cmd:"" help:"Nothing leaves for a host that nobody listed, and nothing of patients but to whom a subscription tells whole records."`
 	Leak       proveLeak       `cmd:"" hidden:"" help:"The control of egress: a demonstration that leaks, in a folder made for it."`
 }
 

@@ -21,9 +21,10 @@ import (
 	"yarrow.health/internal/base/egress"
 )
 
-// Egress is the proof that nothing leaves for a host that nobody listed, and that no canary leaves at all: a whole demonstration,
-// program, is driven through its screens, forms, FHIR interface, tokens, exports, backups and commands, with a resource of every type
-// that holds a canary in every string, while three look at what leaves:
+// Egress is the proof that nothing leaves for a host that nobody listed, and that no canary leaves but for the one host that a
+// subscription to whole records names: a whole demonstration, program, is driven through its screens, forms, FHIR interface, tokens,
+// exports, backups and commands, and through everything for which it speaks to others (key sets, hooks, imports by address, sign-on; it
+// sends no mail and no telemetry), with a resource of every type that holds a canary in every string, while three look at what leaves:
 //
 //   - apart says that this process is in a network of its own (see [Apart]): every address of the world leads to a recorder, which
 //     keeps every byte, every connection and every name that is looked up;
@@ -39,7 +40,7 @@ import (
 //
 // The control runs a program that opens a connection of its own and sends a canary, there and to a listed host.
 func Egress(program string, apart bool) Proof {
-	return Proof{Name: "egress", Promise: "Nothing leaves for a host that nobody listed, and nothing that patients said leaves at all.",
+	return Proof{Name: "egress", Promise: "Nothing leaves for a host that nobody listed, and nothing of patients but to whom a subscription tells whole records.",
 		Try: func(ctx context.Context, r *Run) error { return tryEgress(ctx, r, program, apart) }}
 }
 
@@ -47,7 +48,7 @@ func Egress(program string, apart bool) Proof {
 const ThrowAway = "throw-away"
 
 const (
-	keysHost     = "keys.partner.example.net" // which the run puts on the list
+	keysHost     = "keys.partner.example.net" // of a program, on the list by its registration
 	unlistedAddr = "203.0.113.7"              // where the control's leak goes (TEST-NET-3)
 	leakedCanary = "cnrya1p001"
 )
@@ -56,7 +57,7 @@ func tryEgress(ctx context.Context, r *Run, program string, apart bool) (err err
 	if r.Engine.App != "" {
 		return errors.New("prove: egress runs on the embedded database")
 	}
-	d := &drive{r: r, program: program, data: filepath.Join(r.Dir, "demo")}
+	d := &drive{r: r, program: program, data: filepath.Join(r.Dir, "demo"), visits: map[string]int{}}
 	if err := os.MkdirAll(d.data, 0o700); err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func tryEgress(ctx context.Context, r *Run, program string, apart bool) (err err
 		if err := d.newKey(); err != nil {
 			return err
 		}
-		if world, err = r.newOutside(ca, []string{keysHost}, http.HandlerFunc(d.partner)); err != nil {
+		if world, err = r.newOutside(ca, listedHosts, http.HandlerFunc(d.partner)); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, world.close()) }()
@@ -87,7 +88,9 @@ func tryEgress(ctx context.Context, r *Run, program string, apart bool) (err err
 	w := &watch{pid: d.cmd.Process.Pid, own: d.port}
 	var looking sync.WaitGroup
 	looking.Go(func() { w.run(look) })
-	err = d.all(ctx)
+	if err = d.all(ctx); err != nil {
+		err = fmt.Errorf("%w; the program's last words: %.2000s", err, d.said.bytes())
+	}
 	if r.Control {
 		_ = clock.System().Sleep(ctx, 3*time.Second) // until it has leaked
 	}
@@ -125,9 +128,6 @@ func tryEgress(ctx context.Context, r *Run, program string, apart bool) (err err
 	}
 	if pings := n("IcmpOutEchos") + n("Icmp6OutEchos"); pings != 0 {
 		r.Fail("%d pings were sent", pings)
-	}
-	if d.fetched.Load() == 0 {
-		r.Fail("nothing was fetched from the host on the list, so that nothing was tried")
 	}
 	return nil
 }

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"yarrow.health/internal/base/clock"
@@ -39,12 +38,14 @@ type drive struct {
 	client  *egress.Client
 	cookies []string
 	key     *ecdsa.PrivateKey // of a program whose key set is fetched
-	fetched atomic.Int64
+	mu      sync.Mutex
+	visits  map[string]int // of listed hosts, by host and path
+	nonce   string         // of the sign-on under way
 }
 
 // all does everything.
 func (d *drive) all(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.plant, d.programs, d.machine, d.people, d.office} {
+	for _, step := range []func(context.Context) error{d.plant, d.programs, d.machine, d.outside, d.people, d.office} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -98,22 +99,6 @@ func (d *drive) newKey() (err error) {
 
 func part(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// partner is the host on the list: it has a program's key set.
-func (d *drive) partner(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/keys.json" {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	d.fetched.Add(1)
-	point, err := d.key.PublicKey.Bytes()
-	if err != nil {
-		http.Error(w, "no key", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"keys":[{"kty":"EC","crv":"P-384","alg":"ES384","use":"sig","kid":"1","x":%q,"y":%q}]}`, part(point[1:49]), part(point[49:]))
-}
-
 // programs has programs registered whose key sets are elsewhere, and one of them sign in with its key.
 func (d *drive) programs(ctx context.Context) error {
 	add := func(name, keys string) (string, error) {
@@ -157,7 +142,10 @@ func (d *drive) programs(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if d.key == nil {
+		return nil
+	}
+	return d.visited(ctx, keysHost+" /keys.json")
 }
 
 func (d *drive) signature(text string) (string, error) {

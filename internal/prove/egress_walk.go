@@ -68,7 +68,7 @@ func (d *drive) page(ctx context.Context, method, path, form string) (*egress.Re
 		return nil, err
 	}
 	for _, c := range reply.Header.Values("Set-Cookie") {
-		if pair, _, _ := strings.Cut(c, ";"); strings.Contains(pair, "session") && !strings.HasSuffix(pair, "=") {
+		if pair, _, _ := strings.Cut(c, ";"); (strings.Contains(pair, "session") || strings.Contains(pair, "on-")) && !strings.HasSuffix(pair, "=") {
 			d.cookies = append(d.cookies, pair)
 		}
 	}

@@ -235,13 +235,23 @@ func (o *outside) judge() {
 			o.r.Fail("the name %q was looked up, which is not on the list", name)
 		}
 	}
+	defer func() {
+		if o.r.Counted("records told to whom they may be told") == 0 {
+			o.r.Fail("no record was told to whom it may be told, so that nothing was tried")
+		}
+	}()
 	for _, h := range o.heard {
 		o.r.Count("connections to other machines", 1)
 		o.r.Count("bytes that left", int64(h.bytes.Len()))
 		if host, ok := may[h.at.Addr()]; !ok || h.at.Port() != 443 || h.host != host {
 			o.r.Fail("a connection went to %s (%q), which is not on the list", h.at, h.host)
 		}
-		if c := canaryForm.Find(h.bytes.Bytes()); c != nil {
+		o.r.Count("connections to "+may[h.at.Addr()], 1)
+		switch c := canaryForm.Find(h.bytes.Bytes()); {
+		case c == nil:
+		case may[h.at.Addr()] == recordsHost && h.at.Port() == 443:
+			o.r.Count("records told to whom they may be told", 1)
+		default:
 			o.r.Fail("%s was told %s", h.at, c)
 		}
 	}

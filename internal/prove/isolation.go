@@ -206,7 +206,9 @@ func tryIsolation(ctx context.Context, r *Run, stand func(Base) Program) error {
 		}
 		j.screens(ctx)
 		j.elsewhere(ctx, b, in)
-		j.timing(ctx, r.random(uint64(100+i)))
+		if err := j.timing(ctx, r.random(uint64(100+i))); err != nil {
+			return err
+		}
 		sys := auth.SystemScope(c.ID, "prove")
 		set := func(to auth.Contract) error {
 			return w.auth.ChangeAccessState(ctx, sys, func(s *auth.AccessState) { s.Contract = to })

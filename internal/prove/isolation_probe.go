@@ -27,6 +27,7 @@ import (
 type probe struct {
 	method, path, body, kind string
 	header                   [2]string
+	from                     string // address it comes from; "" for this machine's
 }
 
 type said struct {
@@ -68,6 +69,9 @@ func request(ctx context.Context, p probe, credential http.Header) (*http.Reques
 	}
 	if p.body == "" {
 		r.Body = http.NoBody
+	}
+	if p.from != "" {
+		r.RemoteAddr = p.from
 	}
 	if p.header[0] != "" {
 		r.Header.Set(p.header[0], p.header[1])

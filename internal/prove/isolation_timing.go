@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -10,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
+	"yarrow.health/internal/base/oauth"
 )
 
 // How long two kinds of answers take is compared by Welch's t-test, several times over with fresh samples. They differ when each time
@@ -69,9 +72,9 @@ func differs(measure func() (a, b sample)) (gap, t float64, yes bool) {
 }
 
 // timing compares how long it takes to be refused, or told nothing of, what is there and what is not.
-func (j *judge) timing(ctx context.Context, draw *rand.Rand) {
+func (j *judge) timing(ctx context.Context, draw *rand.Rand) error {
 	if j.short() {
-		return
+		return nil
 	}
 	var hidden plant
 	for _, x := range plants() {
@@ -86,32 +89,35 @@ func (j *judge) timing(ctx context.Context, draw *rand.Rand) {
 		return probe{method: "POST", path: "/" + j.in.practice.Slug + "/find", body: url.Values{"q": {word}}.Encode(), kind: "application/x-www-form-urlencoded"}
 	}
 	get := func(path string) probe { return probe{method: "GET", path: path} }
-	pairs := []struct {
-		name string
-		a, b probe
-	}{
-		{"another practice's id", get("/south/fhir/Patient/" + theirs.id(other)), get("/south/fhir/Patient/" + none(theirs.id(other)))},
-		{"another practice's name, completed", form(theirs.canary(other)), form(none(theirs.canary(other)))},
+	pairs := []timed{
+		same("another practice's id", get("/south/fhir/Patient/"+theirs.id(other)), get("/south/fhir/Patient/"+none(theirs.id(other)))),
+		same("another practice's name, completed", form(theirs.canary(other)), form(none(theirs.canary(other)))),
 	}
 	if hidden.typ != "" {
-		pairs = append(pairs, []struct {
-			name string
-			a, b probe
-		}{
-			{"an id", get(at + hidden.typ + "/" + id), get(at + hidden.typ + "/" + none(id))},
-			{"a count", get(at + hidden.typ + "?_summary=count&identifier=" + word), get(at + hidden.typ + "?_summary=count&identifier=" + none(word))},
-			{"a chain", get(at + "Patient?_has:" + hidden.typ + ":subject:identifier=" + word), get(at + "Patient?_has:" + hidden.typ + ":subject:identifier=" + none(word))},
-			{"a name, completed", form(word), form(none(word))},
-		}...)
+		pairs = append(pairs,
+			same("an id", get(at+hidden.typ+"/"+id), get(at+hidden.typ+"/"+none(id))),
+			same("a count", get(at+hidden.typ+"?_summary=count&identifier="+word), get(at+hidden.typ+"?_summary=count&identifier="+none(word))),
+			same("a chain", get(at+"Patient?_has:"+hidden.typ+":subject:identifier="+word), get(at+"Patient?_has:"+hidden.typ+":subject:identifier="+none(word))),
+			same("a name, completed", form(word), form(none(word))))
+	}
+	if j.in.header.Get("Cookie")+j.in.header.Get("Authorization") == "" {
+		more, err := j.credentials(ctx)
+		if err != nil {
+			return err
+		}
+		pairs = append(pairs, more...)
 	}
 	for _, p := range pairs {
+		n := 0
 		gap, t, yes := differs(func() (a, b sample) {
 			took := [2]sample{}
-			for range timingEach {
+			for range p.each {
+				n++
 				first := draw.IntN(2)
 				for _, i := range []int{first, 1 - first} {
+					q := p.ask(n, i == 0)
 					start := j.clock.Now()
-					send(ctx, j.p.Handler, []probe{p.a, p.b}[i], j.in.header)
+					send(ctx, j.p.Handler, q, j.in.header)
 					took[i] = append(took[i], float64(j.clock.Since(start).Microseconds()))
 				}
 			}
@@ -124,6 +130,69 @@ func (j *judge) timing(ctx context.Context, draw *rand.Rand) {
 			j.fail(takesTime, "%s: %s: what is there is answered %.0f µs later than what is not, Welch's t %.1f at least", j.who, p.name, gap, t)
 		}
 	}
+	return nil
+}
+
+// timed are two kinds of probes whose answers are timed: of what is there, and of what is not. ask gives the nth of a kind.
+type timed struct {
+	name string
+	each int // a round
+	ask  func(n int, there bool) probe
+}
+
+func same(name string, there, absent probe) timed {
+	return timed{name, timingEach, func(_ int, is bool) probe {
+		if is {
+			return there
+		}
+		return absent
+	}}
+}
+
+// credentialsEach is how many are tried a round: each is refused by a hash, and comes from an address of its own, since whoever fails
+// again and again is slowed down.
+const credentialsEach = 30
+
+// credentials are those of sign-in, of a program and of an invitation: wrong for somebody who is there, and for nobody.
+func (j *judge) credentials(ctx context.Context) ([]timed, error) {
+	p := j.in.practice
+	sys := auth.SystemScope(p.ID, "prove")
+	var id int64
+	for n := range credentialsEach {
+		var err error
+		if id, err = j.auth.AddUser(ctx, sys, auth.User{Login: fmt.Sprintf("timed%03d.%s", n, p.Slug), Display: "Somebody", Roles: []auth.Role{auth.Biller}, Password: "a long phrase of the proof " + p.Slug}); err != nil {
+			return nil, err
+		}
+	}
+	program, _, err := j.p.OAuth.Register(ctx, sys, oauth.Client{Kind: oauth.Secret, Name: "A program", Scopes: "system/*.rs"})
+	if err != nil {
+		return nil, err
+	}
+	invitation, err := j.auth.Invite(ctx, sys, id)
+	if err != nil {
+		return nil, err
+	}
+	post := func(path string, n int, form url.Values) probe {
+		return probe{method: "POST", path: path, body: form.Encode(), kind: "application/x-www-form-urlencoded", from: fmt.Sprintf("198.51.%d.%d:1", 100+n%100, 1+n/100+2*(n%7))}
+	}
+	of := func(there bool, yes, no string) string {
+		if there {
+			return yes
+		}
+		return no
+	}
+	return []timed{
+		{"a wrong password", credentialsEach, func(n int, there bool) probe {
+			n %= credentialsEach
+			return post("/"+p.Slug+"/sign-in", n, url.Values{"login": {of(there, fmt.Sprintf("timed%03d.%s", n, p.Slug), fmt.Sprintf("nobod%03d.%s", n, p.Slug))}, "password": {"not the phrase of the proof"}})
+		}},
+		{"a program's wrong secret", credentialsEach, func(n int, there bool) probe {
+			return post("/"+p.Slug+"/oauth/token", n, url.Values{"grant_type": {"client_credentials"}, "client_id": {of(there, program.ID, strings.Repeat("n", len(program.ID)))}, "client_secret": {strings.Repeat("x", 43)}})
+		}},
+		{"another practice's invitation", credentialsEach, func(n int, there bool) probe {
+			return post("/south/join", n, url.Values{"invite": {of(there, invitation, strings.Repeat("n", len(invitation)))}, "password": {"a long phrase of the proof"}})
+		}},
+	}, nil
 }
 
 // slower answers later where something is hidden: the control of the timing.

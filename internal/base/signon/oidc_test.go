@@ -67,61 +67,62 @@ func TestOpenIDConnect(t *testing.T) {
 // What an OpenID provider, or somebody between, may not say. None of it opens anything, the person reads one answer, and the
 // administrator the reason.
 func TestForgedIdentityTokens(t *testing.T) {
-	d := dbtest.SQLite(t, nil)
-	w := newWorld(t, d)
-	id := w.oidc(nil)
-	now := d.Clock.Now()
-	for _, c := range []struct {
-		name   string
-		change func(*idp)
-		more   url.Values
-		says   string
-	}{
-		{"no signature", func(i *idp) { i.alg, i.head = "none", map[string]any{"alg": "none"} }, nil, `signed with "none"`},
-		{"signed with the public key", func(i *idp) { i.alg, i.head = "HS256", map[string]any{"alg": "HS256"} }, nil, `signed with "HS256"`},
-		{"another key", func(i *idp) { i.head = map[string]any{"kid": "k9"} }, nil, `no key "k9"`},
-		{"a header that is not understood", func(i *idp) { i.head = map[string]any{"crit": []string{"exp"}} }, nil, `header has "crit"`},
-		{"another issuer", func(i *idp) { i.claims = map[string]any{"iss": "https://evil.example"} }, nil, "is of"},
-		{"another audience", func(i *idp) { i.claims = map[string]any{"aud": "other"} }, nil, "another program"},
-		{"several audiences", func(i *idp) { i.claims = map[string]any{"aud": []string{"other", "yarrow"}} }, nil, "azp"},
-		{"another azp", func(i *idp) { i.claims = map[string]any{"azp": "other"} }, nil, "azp"},
-		{"expired", func(i *idp) { i.claims = map[string]any{"exp": now.Add(-2 * time.Minute).Unix()} }, nil, "expired"},
-		{"without end", func(i *idp) { i.claims = map[string]any{"exp": nil} }, nil, "expired"},
-		{"from the future", func(i *idp) { i.claims = map[string]any{"iat": now.Add(5 * time.Minute).Unix()} }, nil, "another time"},
-		{"not valid yet", func(i *idp) { i.claims = map[string]any{"nbf": now.Add(5 * time.Minute).Unix()} }, nil, "not valid yet"},
-		{"another request", func(i *idp) { i.claims = map[string]any{"nonce": "other"} }, nil, "nonce"},
-		{"no nonce", func(i *idp) { i.claims = map[string]any{"nonce": nil} }, nil, "nonce"},
-		{"another access token", func(i *idp) { i.claims = map[string]any{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"} }, nil, "at_hash"},
-		{"nobody", func(i *idp) { i.claims = map[string]any{"sub": ""} }, nil, "names nobody"},
-		{"a code of another provider", nil, url.Values{"iss": {"https://evil.example"}}, "comes from"},
-		{"an error", nil, url.Values{"error": {"access_denied"}}, "access_denied"},
-		{"two codes", nil, url.Values{"code": {"a", "b"}}, "no code"},
-		{"a refused code", func(i *idp) { i.status = 400 }, nil, "invalid_grant"},
-	} {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		id := w.oidc(nil)
+		now := d.Clock.Now()
+		for _, c := range []struct {
+			name   string
+			change func(*idp)
+			more   url.Values
+			says   string
+		}{
+			{"no signature", func(i *idp) { i.alg, i.head = "none", map[string]any{"alg": "none"} }, nil, `signed with "none"`},
+			{"signed with the public key", func(i *idp) { i.alg, i.head = "HS256", map[string]any{"alg": "HS256"} }, nil, `signed with "HS256"`},
+			{"another key", func(i *idp) { i.head = map[string]any{"kid": "k9"} }, nil, `no key "k9"`},
+			{"a header that is not understood", func(i *idp) { i.head = map[string]any{"crit": []string{"exp"}} }, nil, `header has "crit"`},
+			{"another issuer", func(i *idp) { i.claims = map[string]any{"iss": "https://evil.example"} }, nil, "is of"},
+			{"another audience", func(i *idp) { i.claims = map[string]any{"aud": "other"} }, nil, "another program"},
+			{"several audiences", func(i *idp) { i.claims = map[string]any{"aud": []string{"other", "yarrow"}} }, nil, "azp"},
+			{"another azp", func(i *idp) { i.claims = map[string]any{"azp": "other"} }, nil, "azp"},
+			{"expired", func(i *idp) { i.claims = map[string]any{"exp": now.Add(-2 * time.Minute).Unix()} }, nil, "expired"},
+			{"without end", func(i *idp) { i.claims = map[string]any{"exp": nil} }, nil, "expired"},
+			{"from the future", func(i *idp) { i.claims = map[string]any{"iat": now.Add(5 * time.Minute).Unix()} }, nil, "another time"},
+			{"not valid yet", func(i *idp) { i.claims = map[string]any{"nbf": now.Add(5 * time.Minute).Unix()} }, nil, "not valid yet"},
+			{"another request", func(i *idp) { i.claims = map[string]any{"nonce": "other"} }, nil, "nonce"},
+			{"no nonce", func(i *idp) { i.claims = map[string]any{"nonce": nil} }, nil, "nonce"},
+			{"another access token", func(i *idp) { i.claims = map[string]any{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"} }, nil, "at_hash"},
+			{"nobody", func(i *idp) { i.claims = map[string]any{"sub": ""} }, nil, "names nobody"},
+			{"a code of another provider", nil, url.Values{"iss": {"https://evil.example"}}, "comes from"},
+			{"an error", nil, url.Values{"error": {"access_denied"}}, "access_denied"},
+			{"two codes", nil, url.Values{"code": {"a", "b"}}, "no code"},
+			{"a refused code", func(i *idp) { i.status = 400 }, nil, "invalid_grant"},
+		} {
+			w.idp.head, w.idp.claims, w.idp.alg, w.idp.status = nil, nil, "", 0
+			if c.change != nil {
+				c.change(w.idp)
+			}
+			_, err := w.back(id, w.away(id, In), c.more, Browser{})
+			if issue(err) != "login: Your organisation's sign-in could not be completed." || !strings.Contains(w.trouble(id), c.says) {
+				t.Errorf("%s: %v; the administrator reads %q", c.name, err, w.trouble(id))
+			}
+		}
 		w.idp.head, w.idp.claims, w.idp.alg, w.idp.status = nil, nil, "", 0
-		if c.change != nil {
-			c.change(w.idp)
+		b := w.away(id, In)
+		stolen := b
+		stolen.Browser = random()
+		if _, err := w.back(id, stolen, nil, Browser{}); issue(err) != issue(lost()) {
+			t.Errorf("another browser finishes: %v", err)
 		}
-		_, err := w.back(id, w.away(id, In), c.more, Browser{})
-		if issue(err) != "login: Your organisation's sign-in could not be completed." || !strings.Contains(w.trouble(id), c.says) {
-			t.Errorf("%s: %v; the administrator reads %q", c.name, err, w.trouble(id))
+		other := w.oidc(func(c *Connection) { c.Name = "Other" })
+		if _, err := w.back(other, b, nil, Browser{}); issue(err) != issue(lost()) {
+			t.Errorf("finished at another connection: %v", err)
 		}
-	}
-	w.idp.head, w.idp.claims, w.idp.alg, w.idp.status = nil, nil, "", 0
-	b := w.away(id, In)
-	stolen := b
-	stolen.Browser = random()
-	if _, err := w.back(id, stolen, nil, Browser{}); issue(err) != issue(lost()) {
-		t.Errorf("another browser finishes: %v", err)
-	}
-	other := w.oidc(func(c *Connection) { c.Name = "Other" })
-	if _, err := w.back(other, b, nil, Browser{}); issue(err) != issue(lost()) {
-		t.Errorf("finished at another connection: %v", err)
-	}
-	d.Clock.Advance(askLasts)
-	if _, err := w.back(id, b, nil, Browser{}); issue(err) != issue(lost()) {
-		t.Errorf("too late: %v", err)
-	}
+		d.Clock.Advance(askLasts)
+		if _, err := w.back(id, b, nil, Browser{}); issue(err) != issue(lost()) {
+			t.Errorf("too late: %v", err)
+		}
+	})
 }
 
 // Who comes in, and as what.
@@ -192,56 +193,57 @@ func TestWhoComesIn(t *testing.T) {
 
 // Proving again who one is: only a word that the provider gave just now counts, and only about the same person.
 func TestProvingAgain(t *testing.T) {
-	d := dbtest.SQLite(t, nil)
-	w := newWorld(t, d)
-	id := w.oidc(nil)
-	out, err := w.in(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Clock.Advance(12 * time.Minute)
-	staff, _, err := w.auth.Resume(t.Context(), "alder", out.Token)
-	if err != nil || w.auth.Recent(staff, auth.StepUpWithin) == nil {
-		t.Fatalf("proved long ago: %v", err)
-	}
-	try := func(why Purpose, claims map[string]any, token string) (Outcome, error) {
-		w.idp.claims = claims
-		b := w.away(id, why)
-		if w.idp.asked.Get("prompt") != "login" || w.idp.asked.Get("max_age") != "0" {
-			t.Errorf("%s does not ask the person again", why)
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		id := w.oidc(nil)
+		out, err := w.in(id)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return w.back(id, b, nil, Browser{Staff: staff, Session: token})
-	}
-	early := map[string]any{"auth_time": d.Clock.Now().Add(-10 * time.Minute).Unix()}
-	if _, err := try(Prove, early, ""); err == nil {
-		t.Error("an old word counts as proof")
-	}
-	if _, err := try(Prove, map[string]any{"auth_time": nil}, ""); err == nil {
-		t.Error("a word without time counts as proof")
-	}
-	w.person("eve@alder.example", auth.Clinician)
-	if _, err := try(Prove, map[string]any{"sub": "e-1", "email": "eve@alder.example"}, ""); issue(err) != "login: Your organisation says that you are somebody else." {
-		t.Errorf("somebody else proves: %v", err)
-	}
-	if _, err := try(Prove, nil, ""); err != nil {
-		t.Fatal(err, w.trouble(id))
-	}
-	if staff, _, err = w.auth.Resume(t.Context(), "alder", out.Token); err != nil || w.auth.Recent(staff, auth.StepUpWithin) != nil {
-		t.Errorf("after the proof: %v", err)
-	}
-	if err := w.auth.Lock(t.Context(), "alder", out.Token); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := try(Unlock, map[string]any{"sub": "e-1", "email": "eve@alder.example"}, out.Token); issue(err) != "login: Your organisation says that you are somebody else." {
-		t.Errorf("somebody else unlocks: %v", err)
-	}
-	again, err := try(Unlock, nil, out.Token)
-	if err != nil || again.Token == out.Token || again.Staff.UserID() != w.ann {
-		t.Fatalf("unlock: %v", err)
-	}
-	if _, _, err := w.auth.Resume(t.Context(), "alder", out.Token); err == nil {
-		t.Error("the old token still opens")
-	}
+		d.Clock.Advance(12 * time.Minute)
+		staff, _, err := w.auth.Resume(t.Context(), "alder", out.Token)
+		if err != nil || w.auth.Recent(staff, auth.StepUpWithin) == nil {
+			t.Fatalf("proved long ago: %v", err)
+		}
+		try := func(why Purpose, claims map[string]any, token string) (Outcome, error) {
+			w.idp.claims = claims
+			b := w.away(id, why)
+			if w.idp.asked.Get("prompt") != "login" || w.idp.asked.Get("max_age") != "0" {
+				t.Errorf("%s does not ask the person again", why)
+			}
+			return w.back(id, b, nil, Browser{Staff: staff, Session: token})
+		}
+		early := map[string]any{"auth_time": d.Clock.Now().Add(-10 * time.Minute).Unix()}
+		if _, err := try(Prove, early, ""); err == nil {
+			t.Error("an old word counts as proof")
+		}
+		if _, err := try(Prove, map[string]any{"auth_time": nil}, ""); err == nil {
+			t.Error("a word without time counts as proof")
+		}
+		w.person("eve@alder.example", auth.Clinician)
+		if _, err := try(Prove, map[string]any{"sub": "e-1", "email": "eve@alder.example"}, ""); issue(err) != "login: Your organisation says that you are somebody else." {
+			t.Errorf("somebody else proves: %v", err)
+		}
+		if _, err := try(Prove, nil, ""); err != nil {
+			t.Fatal(err, w.trouble(id))
+		}
+		if staff, _, err = w.auth.Resume(t.Context(), "alder", out.Token); err != nil || w.auth.Recent(staff, auth.StepUpWithin) != nil {
+			t.Errorf("after the proof: %v", err)
+		}
+		if err := w.auth.Lock(t.Context(), "alder", out.Token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := try(Unlock, map[string]any{"sub": "e-1", "email": "eve@alder.example"}, out.Token); issue(err) != "login: Your organisation says that you are somebody else." {
+			t.Errorf("somebody else unlocks: %v", err)
+		}
+		again, err := try(Unlock, nil, out.Token)
+		if err != nil || again.Token == out.Token || again.Staff.UserID() != w.ann {
+			t.Fatalf("unlock: %v", err)
+		}
+		if _, _, err := w.auth.Resume(t.Context(), "alder", out.Token); err == nil {
+			t.Error("the old token still opens")
+		}
+	})
 }
 
 // Only by sign-on: own credentials open nothing, except for whom the practice keeps a way in; and nothing shuts the last way.
@@ -329,57 +331,58 @@ func TestOnlyBySignOn(t *testing.T) {
 
 // What may be written into a connection.
 func TestConnections(t *testing.T) {
-	d := dbtest.SQLite(t, nil)
-	w := newWorld(t, d)
-	ctx := t.Context()
-	id := w.oidc(nil)
-	c, err := w.s.Connection(ctx, w.sys, id)
-	if err != nil || c.Secret != SecretKept {
-		t.Fatalf("the secret is shown: %q %v", c.Secret, err)
-	}
-	c.Name = "Alder, renamed"
-	if _, err := w.s.Save(ctx, w.sys, c); err != nil {
-		t.Fatal(err)
-	}
-	if held, err := w.s.one(ctx, w.p.ID, id); err != nil || held.Secret != "s3cret/+" || held.Name != "Alder, renamed" {
-		t.Errorf("after saving: %+v %v", held, err)
-	}
-	for field, change := range map[string]func(*Connection){
-		"name":         func(c *Connection) { c.Name = " " },
-		"domains":      func(c *Connection) { c.Domains = []string{"*.example"} },
-		"issuer":       func(c *Connection) { c.Issuer = "http://idp.example.org" },
-		"client":       func(c *Connection) { c.ClientID = "" },
-		"groups":       func(c *Connection) { c.Groups = []Mapped{{"x", []auth.Role{"emperor"}}} },
-		"certificates": func(c *Connection) { c.Kind, c.Entity, c.Address = SAML, "e", "https://idp.example.org/sso" },
-	} {
-		bad := c
-		change(&bad)
-		if _, err := w.s.Save(ctx, w.sys, bad); err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("%s: %v", field, err)
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		ctx := t.Context()
+		id := w.oidc(nil)
+		c, err := w.s.Connection(ctx, w.sys, id)
+		if err != nil || c.Secret != SecretKept {
+			t.Fatalf("the secret is shown: %q %v", c.Secret, err)
 		}
-	}
-	moved := c
-	moved.Issuer = "https://elsewhere.example.org"
-	if _, err := w.s.Save(ctx, w.sys, moved); !strings.HasPrefix(issue(err), "business-rule: The provider of a connection cannot be changed") {
-		t.Errorf("another issuer: %v", err)
-	}
-	nurse := auth.AsStaff(w.p.ID, 99, "Nora", "", auth.Nurse)
-	for name, err := range map[string]error{
-		"list":   second(w.s.Connections(ctx, nurse)),
-		"save":   second(w.s.Save(ctx, nurse, c)),
-		"switch": w.s.Switch(ctx, nurse, id, false),
-		"remove": w.s.Remove(ctx, nurse, id),
-	} {
-		if !strings.HasPrefix(issue(err), "forbidden") {
-			t.Errorf("a nurse may %s: %v", name, err)
+		c.Name = "Alder, renamed"
+		if _, err := w.s.Save(ctx, w.sys, c); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := w.s.Remove(ctx, w.sys, id); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.s.Begin(context.WithoutCancel(ctx), w.p, id, In, ""); issue(err) != issue(noSuchConnection()) {
-		t.Errorf("begun at a connection that is gone: %v", err)
-	}
+		if held, err := w.s.one(ctx, w.p.ID, id); err != nil || held.Secret != "s3cret/+" || held.Name != "Alder, renamed" {
+			t.Errorf("after saving: %+v %v", held, err)
+		}
+		for field, change := range map[string]func(*Connection){
+			"name":         func(c *Connection) { c.Name = " " },
+			"domains":      func(c *Connection) { c.Domains = []string{"*.example"} },
+			"issuer":       func(c *Connection) { c.Issuer = "http://idp.example.org" },
+			"client":       func(c *Connection) { c.ClientID = "" },
+			"groups":       func(c *Connection) { c.Groups = []Mapped{{"x", []auth.Role{"emperor"}}} },
+			"certificates": func(c *Connection) { c.Kind, c.Entity, c.Address = SAML, "e", "https://idp.example.org/sso" },
+		} {
+			bad := c
+			change(&bad)
+			if _, err := w.s.Save(ctx, w.sys, bad); err == nil || !strings.Contains(err.Error(), field) {
+				t.Errorf("%s: %v", field, err)
+			}
+		}
+		moved := c
+		moved.Issuer = "https://elsewhere.example.org"
+		if _, err := w.s.Save(ctx, w.sys, moved); !strings.HasPrefix(issue(err), "business-rule: The provider of a connection cannot be changed") {
+			t.Errorf("another issuer: %v", err)
+		}
+		nurse := auth.AsStaff(w.p.ID, 99, "Nora", "", auth.Nurse)
+		for name, err := range map[string]error{
+			"list":   second(w.s.Connections(ctx, nurse)),
+			"save":   second(w.s.Save(ctx, nurse, c)),
+			"switch": w.s.Switch(ctx, nurse, id, false),
+			"remove": w.s.Remove(ctx, nurse, id),
+		} {
+			if !strings.HasPrefix(issue(err), "forbidden") {
+				t.Errorf("a nurse may %s: %v", name, err)
+			}
+		}
+		if err := w.s.Remove(ctx, w.sys, id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.s.Begin(context.WithoutCancel(ctx), w.p, id, In, ""); issue(err) != issue(noSuchConnection()) {
+			t.Errorf("begun at a connection that is gone: %v", err)
+		}
+	})
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -187,216 +187,217 @@ func TestSAML(t *testing.T) {
 
 // T-44: whatever has been tried with SAML. Nothing of it opens anything.
 func TestForgedAssertions(t *testing.T) {
-	d := dbtest.SQLite(t, nil)
-	w := newWorld(t, d)
-	id := w.saml(nil)
-	other := w.saml(func(c *Connection) { c.Name = "Other" })
-	w.person("eve@alder.example", auth.Administrator)
-	now := d.Clock.Now()
-	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := signingKey()
-	// evil is an assertion that names somebody else, unsigned.
-	evil := func(a answer) *etree.Element {
-		a.ID, a.NameID, a.Mail = "_evil", "eve", "eve@alder.example"
-		return parse(t, a.assertion())
-	}
-	good := func(a answer) *etree.Element { return a.sign(t, parse(t, a.assertion()), key, now) }
-	signature := func(e *etree.Element) *etree.Element { return e.SelectElement("Signature") }
-	object := func(a answer, inside *etree.Element) *etree.Element {
-		o := etree.NewElement("ds:Object")
-		o.CreateAttr("xmlns:ds", nsSignature)
-		o.AddChild(inside)
-		return o
-	}
-	bent := func(change func(*answer)) func(answer) string {
-		return func(a answer) string {
-			change(&a)
-			return write(t, a.response(good(a)))
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		id := w.saml(nil)
+		other := w.saml(func(c *Connection) { c.Name = "Other" })
+		w.person("eve@alder.example", auth.Administrator)
+		now := d.Clock.Now()
+		stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	wrapped := func(make func(a answer, evil, good *etree.Element) *etree.Element) func(answer) string {
-		return func(a answer) string { return write(t, make(a, evil(a), good(a))) }
-	}
-	for _, c := range []struct {
-		name string
-		make func(a answer) string
-		says string
-	}{
-		{"no signature", func(a answer) string { return write(t, a.response(parse(t, a.assertion()))) }, "not signed"},
-		{"only the response is signed", func(a answer) string { return write(t, a.sign(t, a.response(parse(t, a.assertion())), key, now)) }, "not signed"},
-		{"another key", func(a answer) string {
-			return write(t, a.response(a.sign(t, parse(t, a.assertion()), stranger, now)))
-		}, "signature is wrong"},
-		{"SHA-1", bent(func(a *answer) { a.Hash = dsig.RSASHA1SignatureMethod }), "SHA-256"},
-		{"changed after it was signed", func(a answer) string {
-			return strings.Replace(write(t, a.response(good(a))), "ann@alder.example", "eve@alder.example", 1)
-		}, "signature is wrong"},
-		{"a comment inside the name", func(a answer) string {
-			a.NameID = "eve@alder.example.evil.example"
-			return strings.Replace(write(t, a.response(good(a))), "eve@alder.example.evil", "eve@alder.example<!-- -->.evil", 1)
-		}, "comment"},
-		{"CDATA inside the name", func(a answer) string {
-			return strings.Replace(write(t, a.response(good(a))), ">p-1<", "><![CDATA[p-1]]><", 1)
-		}, "CDATA"},
-		{"a processing instruction", func(a answer) string {
-			return strings.Replace(write(t, a.response(good(a))), ">p-1<", ">p<?x y?>-1<", 1)
-		}, "processing instruction"},
-		{"a document type", func(a answer) string {
-			return `<!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/passwd">]>` + write(t, a.response(good(a)))
-		}, "document type"},
-		{"another encoding", func(a answer) string {
-			return `<?xml version="1.0" encoding="UTF-7"?>` + write(t, a.response(good(a)))
-		}, "no XML"},
-		{"an identifier twice", func(a answer) string {
-			return strings.Replace(write(t, a.response(good(a))), "<samlp:Status>", `<samlp:Status ID="`+a.ID+`">`, 1)
-		}, "identifier twice"},
-		{"another issuer", bent(func(a *answer) { a.Issuer = "https://evil.example" }), "is of"},
-		{"another audience", bent(func(a *answer) { a.Audience = "https://elsewhere.example" }), "another audience"},
-		{"for another connection", bent(func(a *answer) { a.Audience, a.Recipient = w.s.Entity(w.p, other), w.s.Return(w.p, other) }), "is for"},
-		{"another recipient", func(a answer) string {
-			b := a
-			b.Recipient = "https://evil.example/acs"
-			return write(t, a.response(good(b)))
-		}, "not meant for this practice"},
-		{"another request inside", func(a answer) string {
-			b := a
-			b.Request = "_other"
-			return write(t, a.response(good(b)))
-		}, "not meant for this practice"},
-		{"another request", bent(func(a *answer) { a.Request = "_other" }), "another request"},
-		{"expired", bent(func(a *answer) { a.End = now.Add(-2 * time.Minute) }), "expired"},
-		{"not valid yet", bent(func(a *answer) { a.From = now.Add(3 * time.Minute) }), "not valid yet"},
-		{"signed in in the future", bent(func(a *answer) { a.At = now.Add(3 * time.Minute) }), "when the person signed in"},
-		{"a condition that is not understood", bent(func(a *answer) { a.Conditions = "<saml:Condition/>" }), "not understood"},
-		{"a name for one time", bent(func(a *answer) { a.Format = transient }), "another name each time"},
-		{"nobody", bent(func(a *answer) { a.NameID = "" }), "names nobody"},
-		{"no second factor", bent(func(a *answer) { a.Context = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password" }), ""},
-		{"a failure", func(a answer) string {
-			return strings.Replace(write(t, a.response(good(a))), success, "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed", 1)
-		}, "AuthnFailed"},
-		{"something else than a response", func(a answer) string { return write(t, good(a)) }, "something else"},
-		// The wrappings of Somorovsky et al., "On Breaking SAML".
-		{"XSW1", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // a forged response around, the signed one inside the signature
-			whole := a.response(good)
-			forged := a.response(evil)
-			sig := signature(good).Copy()
-			sig.AddChild(object(a, whole))
-			forged.AddChild(sig)
-			return forged
-		}), ""},
-		{"XSW2", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // the same, the signature beside what it covers
-			forged := a.response(evil)
-			sig := signature(good).Copy()
-			good.RemoveChild(signature(good))
-			forged.AddChild(sig)
-			forged.AddChild(a.response(good))
-			return forged
-		}), ""},
-		{"XSW3", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { return a.response(evil, good) }), "exactly one assertion"},
-		{"XSW3 turned round", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { return a.response(good, evil) }), "exactly one assertion"},
-		{"XSW4", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
-			evil.AddChild(good)
-			return a.response(evil)
-		}), "exactly one assertion"},
-		{"XSW5", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // the signature moves into the forged one
-			sig := signature(good)
-			good.RemoveChild(sig)
-			evil.AddChild(sig)
-			return a.response(evil, good)
-		}), "exactly one assertion"},
-		{"XSW6", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // and the signed one into the signature
-			sig := signature(good)
-			good.RemoveChild(sig)
-			sig.AddChild(good)
-			evil.AddChild(sig)
-			return a.response(evil)
-		}), "exactly one assertion"},
-		{"XSW7", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
-			ext := etree.NewElement("samlp:Extensions")
-			ext.AddChild(evil)
-			return a.response(ext, good)
-		}), "exactly one assertion"},
-		{"XSW8", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
-			sig := signature(good)
-			good.RemoveChild(sig)
-			sig.AddChild(object(a, good))
-			evil.AddChild(sig)
-			return a.response(evil)
-		}), "exactly one assertion"},
-		{"a signature that covers another element", func(a answer) string {
-			e := good(a)
-			signature(e).FindElement(".//Reference").CreateAttr("URI", "#_r1")
-			return write(t, a.response(e))
-		}, "does not cover"},
-		{"a signature that covers the document", func(a answer) string {
-			e := good(a)
-			signature(e).FindElement(".//Reference").CreateAttr("URI", "")
-			return write(t, a.response(e))
-		}, "does not cover"},
-		{"two references", func(a answer) string {
-			e := good(a)
-			info := signature(e).FindElement("./SignedInfo")
-			info.AddChild(info.FindElement("./Reference").Copy())
-			return write(t, a.response(e))
-		}, "does not cover"},
-		{"another transform", func(a answer) string {
-			e := good(a)
-			for _, x := range signature(e).FindElements(".//Transform") {
-				x.CreateAttr("Algorithm", "http://www.w3.org/TR/1999/REC-xslt-19991116")
+		key := signingKey()
+		// evil is an assertion that names somebody else, unsigned.
+		evil := func(a answer) *etree.Element {
+			a.ID, a.NameID, a.Mail = "_evil", "eve", "eve@alder.example"
+			return parse(t, a.assertion())
+		}
+		good := func(a answer) *etree.Element { return a.sign(t, parse(t, a.assertion()), key, now) }
+		signature := func(e *etree.Element) *etree.Element { return e.SelectElement("Signature") }
+		object := func(a answer, inside *etree.Element) *etree.Element {
+			o := etree.NewElement("ds:Object")
+			o.CreateAttr("xmlns:ds", nsSignature)
+			o.AddChild(inside)
+			return o
+		}
+		bent := func(change func(*answer)) func(answer) string {
+			return func(a answer) string {
+				change(&a)
+				return write(t, a.response(good(a)))
 			}
-			return write(t, a.response(e))
-		}, "other transforms"},
-		{"an encrypted assertion", func(a answer) string {
-			x := etree.NewElement("saml:EncryptedAssertion")
-			x.CreateAttr("xmlns:saml", nsAssertion)
-			return write(t, a.response(x))
-		}, "encrypted"},
-	} {
+		}
+		wrapped := func(make func(a answer, evil, good *etree.Element) *etree.Element) func(answer) string {
+			return func(a answer) string { return write(t, make(a, evil(a), good(a))) }
+		}
+		for _, c := range []struct {
+			name string
+			make func(a answer) string
+			says string
+		}{
+			{"no signature", func(a answer) string { return write(t, a.response(parse(t, a.assertion()))) }, "not signed"},
+			{"only the response is signed", func(a answer) string { return write(t, a.sign(t, a.response(parse(t, a.assertion())), key, now)) }, "not signed"},
+			{"another key", func(a answer) string {
+				return write(t, a.response(a.sign(t, parse(t, a.assertion()), stranger, now)))
+			}, "signature is wrong"},
+			{"SHA-1", bent(func(a *answer) { a.Hash = dsig.RSASHA1SignatureMethod }), "SHA-256"},
+			{"changed after it was signed", func(a answer) string {
+				return strings.Replace(write(t, a.response(good(a))), "ann@alder.example", "eve@alder.example", 1)
+			}, "signature is wrong"},
+			{"a comment inside the name", func(a answer) string {
+				a.NameID = "eve@alder.example.evil.example"
+				return strings.Replace(write(t, a.response(good(a))), "eve@alder.example.evil", "eve@alder.example<!-- -->.evil", 1)
+			}, "comment"},
+			{"CDATA inside the name", func(a answer) string {
+				return strings.Replace(write(t, a.response(good(a))), ">p-1<", "><![CDATA[p-1]]><", 1)
+			}, "CDATA"},
+			{"a processing instruction", func(a answer) string {
+				return strings.Replace(write(t, a.response(good(a))), ">p-1<", ">p<?x y?>-1<", 1)
+			}, "processing instruction"},
+			{"a document type", func(a answer) string {
+				return `<!DOCTYPE r [<!ENTITY e SYSTEM "file:///etc/passwd">]>` + write(t, a.response(good(a)))
+			}, "document type"},
+			{"another encoding", func(a answer) string {
+				return `<?xml version="1.0" encoding="UTF-7"?>` + write(t, a.response(good(a)))
+			}, "no XML"},
+			{"an identifier twice", func(a answer) string {
+				return strings.Replace(write(t, a.response(good(a))), "<samlp:Status>", `<samlp:Status ID="`+a.ID+`">`, 1)
+			}, "identifier twice"},
+			{"another issuer", bent(func(a *answer) { a.Issuer = "https://evil.example" }), "is of"},
+			{"another audience", bent(func(a *answer) { a.Audience = "https://elsewhere.example" }), "another audience"},
+			{"for another connection", bent(func(a *answer) { a.Audience, a.Recipient = w.s.Entity(w.p, other), w.s.Return(w.p, other) }), "is for"},
+			{"another recipient", func(a answer) string {
+				b := a
+				b.Recipient = "https://evil.example/acs"
+				return write(t, a.response(good(b)))
+			}, "not meant for this practice"},
+			{"another request inside", func(a answer) string {
+				b := a
+				b.Request = "_other"
+				return write(t, a.response(good(b)))
+			}, "not meant for this practice"},
+			{"another request", bent(func(a *answer) { a.Request = "_other" }), "another request"},
+			{"expired", bent(func(a *answer) { a.End = now.Add(-2 * time.Minute) }), "expired"},
+			{"not valid yet", bent(func(a *answer) { a.From = now.Add(3 * time.Minute) }), "not valid yet"},
+			{"signed in in the future", bent(func(a *answer) { a.At = now.Add(3 * time.Minute) }), "when the person signed in"},
+			{"a condition that is not understood", bent(func(a *answer) { a.Conditions = "<saml:Condition/>" }), "not understood"},
+			{"a name for one time", bent(func(a *answer) { a.Format = transient }), "another name each time"},
+			{"nobody", bent(func(a *answer) { a.NameID = "" }), "names nobody"},
+			{"no second factor", bent(func(a *answer) { a.Context = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password" }), ""},
+			{"a failure", func(a answer) string {
+				return strings.Replace(write(t, a.response(good(a))), success, "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed", 1)
+			}, "AuthnFailed"},
+			{"something else than a response", func(a answer) string { return write(t, good(a)) }, "something else"},
+			// The wrappings of Somorovsky et al., "On Breaking SAML".
+			{"XSW1", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // a forged response around, the signed one inside the signature
+				whole := a.response(good)
+				forged := a.response(evil)
+				sig := signature(good).Copy()
+				sig.AddChild(object(a, whole))
+				forged.AddChild(sig)
+				return forged
+			}), ""},
+			{"XSW2", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // the same, the signature beside what it covers
+				forged := a.response(evil)
+				sig := signature(good).Copy()
+				good.RemoveChild(signature(good))
+				forged.AddChild(sig)
+				forged.AddChild(a.response(good))
+				return forged
+			}), ""},
+			{"XSW3", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { return a.response(evil, good) }), "exactly one assertion"},
+			{"XSW3 turned round", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { return a.response(good, evil) }), "exactly one assertion"},
+			{"XSW4", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
+				evil.AddChild(good)
+				return a.response(evil)
+			}), "exactly one assertion"},
+			{"XSW5", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // the signature moves into the forged one
+				sig := signature(good)
+				good.RemoveChild(sig)
+				evil.AddChild(sig)
+				return a.response(evil, good)
+			}), "exactly one assertion"},
+			{"XSW6", wrapped(func(a answer, evil, good *etree.Element) *etree.Element { // and the signed one into the signature
+				sig := signature(good)
+				good.RemoveChild(sig)
+				sig.AddChild(good)
+				evil.AddChild(sig)
+				return a.response(evil)
+			}), "exactly one assertion"},
+			{"XSW7", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
+				ext := etree.NewElement("samlp:Extensions")
+				ext.AddChild(evil)
+				return a.response(ext, good)
+			}), "exactly one assertion"},
+			{"XSW8", wrapped(func(a answer, evil, good *etree.Element) *etree.Element {
+				sig := signature(good)
+				good.RemoveChild(sig)
+				sig.AddChild(object(a, good))
+				evil.AddChild(sig)
+				return a.response(evil)
+			}), "exactly one assertion"},
+			{"a signature that covers another element", func(a answer) string {
+				e := good(a)
+				signature(e).FindElement(".//Reference").CreateAttr("URI", "#_r1")
+				return write(t, a.response(e))
+			}, "does not cover"},
+			{"a signature that covers the document", func(a answer) string {
+				e := good(a)
+				signature(e).FindElement(".//Reference").CreateAttr("URI", "")
+				return write(t, a.response(e))
+			}, "does not cover"},
+			{"two references", func(a answer) string {
+				e := good(a)
+				info := signature(e).FindElement("./SignedInfo")
+				info.AddChild(info.FindElement("./Reference").Copy())
+				return write(t, a.response(e))
+			}, "does not cover"},
+			{"another transform", func(a answer) string {
+				e := good(a)
+				for _, x := range signature(e).FindElements(".//Transform") {
+					x.CreateAttr("Algorithm", "http://www.w3.org/TR/1999/REC-xslt-19991116")
+				}
+				return write(t, a.response(e))
+			}, "other transforms"},
+			{"an encrypted assertion", func(a answer) string {
+				x := etree.NewElement("saml:EncryptedAssertion")
+				x.CreateAttr("xmlns:saml", nsAssertion)
+				return write(t, a.response(x))
+			}, "encrypted"},
+		} {
+			b := w.away(id, In)
+			a := w.good(id, b)
+			out, err := w.post(id, b, c.make(a))
+			if err == nil || out.Token != "" || !strings.HasPrefix(issue(err), "login: Your organisation") {
+				t.Errorf("%s: %v, token %q", c.name, err, out.Token)
+			}
+			if !strings.Contains(w.trouble(id), c.says) {
+				t.Errorf("%s: the administrator reads %q, not %q", c.name, w.trouble(id), c.says)
+			}
+			d.Clock.Advance(time.Second) // so many begin in one second only
+			now = d.Clock.Now()
+		}
+		// The same assertion again, for a request that it would fit.
 		b := w.away(id, In)
 		a := w.good(id, b)
-		out, err := w.post(id, b, c.make(a))
-		if err == nil || out.Token != "" || !strings.HasPrefix(issue(err), "login: Your organisation") {
-			t.Errorf("%s: %v, token %q", c.name, err, out.Token)
+		text := write(t, a.response(good(a)))
+		if _, err := w.post(id, b, text); err != nil {
+			t.Fatal(err, w.trouble(id))
 		}
-		if !strings.Contains(w.trouble(id), c.says) {
-			t.Errorf("%s: the administrator reads %q, not %q", c.name, w.trouble(id), c.says)
+		if _, err := w.post(id, b, text); issue(err) != issue(lost()) {
+			t.Errorf("replayed: %v", err)
 		}
-		d.Clock.Advance(time.Second) // so many begin in one second only
-		now = d.Clock.Now()
-	}
-	// The same assertion again, for a request that it would fit.
-	b := w.away(id, In)
-	a := w.good(id, b)
-	text := write(t, a.response(good(a)))
-	if _, err := w.post(id, b, text); err != nil {
-		t.Fatal(err, w.trouble(id))
-	}
-	if _, err := w.post(id, b, text); issue(err) != issue(lost()) {
-		t.Errorf("replayed: %v", err)
-	}
-	if once, err := w.s.spend(t.Context(), w.p.ID, id+"|"+a.ID, now.Add(time.Hour)); err != nil || once {
-		t.Errorf("the assertion is not remembered as used: %v", err)
-	}
-	// Another one's answer cannot be put under somebody's request after the first, nor without one.
-	b = w.away(id, In)
-	a = w.good(id, b)
-	form := url.Values{"RelayState": {b.State}, "SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("<x/>"))}}
-	if _, err := w.s.Receive(t.Context(), w.p, other, form); issue(err) != issue(lost()) {
-		t.Errorf("received at another connection: %v", err)
-	}
-	if _, err := w.s.Receive(t.Context(), w.p, id, form); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.post(id, b, write(t, a.response(good(a)))); issue(err) != issue(lost()) {
-		t.Errorf("a second response: %v", err)
-	}
-	form.Set("RelayState", random())
-	if _, err := w.s.Receive(t.Context(), w.p, id, form); issue(err) != issue(lost()) {
-		t.Errorf("without a request: %v", err)
-	}
+		if once, err := w.s.spend(t.Context(), w.p.ID, id+"|"+a.ID, now.Add(time.Hour)); err != nil || once {
+			t.Errorf("the assertion is not remembered as used: %v", err)
+		}
+		// Another one's answer cannot be put under somebody's request after the first, nor without one.
+		b = w.away(id, In)
+		a = w.good(id, b)
+		form := url.Values{"RelayState": {b.State}, "SAMLResponse": {base64.StdEncoding.EncodeToString([]byte("<x/>"))}}
+		if _, err := w.s.Receive(t.Context(), w.p, other, form); issue(err) != issue(lost()) {
+			t.Errorf("received at another connection: %v", err)
+		}
+		if _, err := w.s.Receive(t.Context(), w.p, id, form); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.post(id, b, write(t, a.response(good(a)))); issue(err) != issue(lost()) {
+			t.Errorf("a second response: %v", err)
+		}
+		form.Set("RelayState", random())
+		if _, err := w.s.Receive(t.Context(), w.p, id, form); issue(err) != issue(lost()) {
+			t.Errorf("without a request: %v", err)
+		}
+	})
 }
 
 func TestReadMetadata(t *testing.T) {

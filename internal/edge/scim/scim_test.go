@@ -217,96 +217,97 @@ func TestOwnRolesAreGroups(t *testing.T) {
 
 // What a directory may not do, and what is no request.
 func TestLimitsOfADirectory(t *testing.T) {
-	d := dbtest.SQLite(t, nil)
-	w := newWorld(t, d)
-	ctx := t.Context()
-	ruth := userID(w.admin.UserID())
-	r := w.ask("POST", "Users", user(`"userName":"ben"`))
-	ben := r.str("id")
-	for _, c := range []struct {
-		name, method, path, body string
-		status                   int
-		kind                     string
-	}{
-		{"makes an administrator", "PATCH", "Groups/administrator", patch(`{"op":"add","path":"members","value":[{"value":"` + ben + `"}]}`), 403, ""},
-		{"unmakes an administrator", "PUT", "Groups/administrator", `{"members":[]}`, 403, ""},
-		{"disables the last administrator", "DELETE", "Users/" + ruth, "", 400, "mutability"},
-		{"adds a group", "POST", "Groups", `{"displayName":"x"}`, 403, "mutability"},
-		{"deletes a group", "DELETE", "Groups/nurse", "", 403, "mutability"},
-		{"renames a group", "PUT", "Groups/nurse", `{"displayName":"x","members":[]}`, 400, "mutability"},
-		{"a group that is not", "GET", "Groups/emperor", "", 404, ""},
-		{"a member who is not", "PATCH", "Groups/nurse", patch(`{"op":"add","path":"members","value":[{"value":"999"}]}`), 400, "invalidValue"},
-		{"a password", "POST", "Users", user(`"userName":"x","password":"y"`), 400, "mutability"},
-		{"an unknown attribute", "POST", "Users", user(`"userName":"x","sudo":true`), 400, "invalidPath"},
-		{"a member twice", "POST", "Users", user(`"userName":"x","userName":"y"`), 400, "invalidSyntax"},
-		{"a member twice in other case", "POST", "Users", user(`"userName":"x","USERNAME":"y"`), 400, "invalidSyntax"},
-		{"no schema", "POST", "Users", `{"userName":"x"}`, 400, "invalidSyntax"},
-		{"no login", "POST", "Users", user(`"displayName":"x"`), 400, "invalidValue"},
-		{"a number as login", "POST", "Users", user(`"userName":7`), 400, "invalidValue"},
-		{"no JSON", "POST", "Users", `{`, 400, "invalidSyntax"},
-		{"an empty patch", "PATCH", "Users/" + ben, patch(""), 400, "invalidSyntax"},
-		{"an odd operation", "PATCH", "Users/" + ben, patch(`{"op":"move","path":"active"}`), 400, "invalidSyntax"},
-		{"removes the login", "PATCH", "Users/" + ben, patch(`{"op":"remove","path":"userName"}`), 400, "invalidValue"},
-		{"another filter", "GET", "Users?filter=" + url.QueryEscape(`userName sw "a"`), "", 400, "invalidFilter"},
-		{"a filter of something else", "GET", "Users?filter=" + url.QueryEscape(`password eq "a"`), "", 400, "invalidFilter"},
-		{"nobody", "GET", "Users/999", "", 404, ""},
-		{"nothing", "GET", "Bulk", "", 404, ""},
-	} {
-		if r := w.ask(c.method, c.path, c.body); r.status != c.status || r.str("scimType") != c.kind || r.str("detail") == "" {
-			t.Errorf("%s: %d %s", c.name, r.status, r.text)
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		ctx := t.Context()
+		ruth := userID(w.admin.UserID())
+		r := w.ask("POST", "Users", user(`"userName":"ben"`))
+		ben := r.str("id")
+		for _, c := range []struct {
+			name, method, path, body string
+			status                   int
+			kind                     string
+		}{
+			{"makes an administrator", "PATCH", "Groups/administrator", patch(`{"op":"add","path":"members","value":[{"value":"` + ben + `"}]}`), 403, ""},
+			{"unmakes an administrator", "PUT", "Groups/administrator", `{"members":[]}`, 403, ""},
+			{"disables the last administrator", "DELETE", "Users/" + ruth, "", 400, "mutability"},
+			{"adds a group", "POST", "Groups", `{"displayName":"x"}`, 403, "mutability"},
+			{"deletes a group", "DELETE", "Groups/nurse", "", 403, "mutability"},
+			{"renames a group", "PUT", "Groups/nurse", `{"displayName":"x","members":[]}`, 400, "mutability"},
+			{"a group that is not", "GET", "Groups/emperor", "", 404, ""},
+			{"a member who is not", "PATCH", "Groups/nurse", patch(`{"op":"add","path":"members","value":[{"value":"999"}]}`), 400, "invalidValue"},
+			{"a password", "POST", "Users", user(`"userName":"x","password":"y"`), 400, "mutability"},
+			{"an unknown attribute", "POST", "Users", user(`"userName":"x","sudo":true`), 400, "invalidPath"},
+			{"a member twice", "POST", "Users", user(`"userName":"x","userName":"y"`), 400, "invalidSyntax"},
+			{"a member twice in other case", "POST", "Users", user(`"userName":"x","USERNAME":"y"`), 400, "invalidSyntax"},
+			{"no schema", "POST", "Users", `{"userName":"x"}`, 400, "invalidSyntax"},
+			{"no login", "POST", "Users", user(`"displayName":"x"`), 400, "invalidValue"},
+			{"a number as login", "POST", "Users", user(`"userName":7`), 400, "invalidValue"},
+			{"no JSON", "POST", "Users", `{`, 400, "invalidSyntax"},
+			{"an empty patch", "PATCH", "Users/" + ben, patch(""), 400, "invalidSyntax"},
+			{"an odd operation", "PATCH", "Users/" + ben, patch(`{"op":"move","path":"active"}`), 400, "invalidSyntax"},
+			{"removes the login", "PATCH", "Users/" + ben, patch(`{"op":"remove","path":"userName"}`), 400, "invalidValue"},
+			{"another filter", "GET", "Users?filter=" + url.QueryEscape(`userName sw "a"`), "", 400, "invalidFilter"},
+			{"a filter of something else", "GET", "Users?filter=" + url.QueryEscape(`password eq "a"`), "", 400, "invalidFilter"},
+			{"nobody", "GET", "Users/999", "", 404, ""},
+			{"nothing", "GET", "Bulk", "", 404, ""},
+		} {
+			if r := w.ask(c.method, c.path, c.body); r.status != c.status || r.str("scimType") != c.kind || r.str("detail") == "" {
+				t.Errorf("%s: %d %s", c.name, r.status, r.text)
+			}
 		}
-	}
-	for _, path := range []string{"ServiceProviderConfig", "ResourceTypes", "ResourceTypes/User", "Schemas", "Schemas/" + schemaGroup} {
-		if r := w.ask("GET", path, ""); r.status != 200 {
-			t.Errorf("%s: %d", path, r.status)
+		for _, path := range []string{"ServiceProviderConfig", "ResourceTypes", "ResourceTypes/User", "Schemas", "Schemas/" + schemaGroup} {
+			if r := w.ask("GET", path, ""); r.status != 200 {
+				t.Errorf("%s: %d", path, r.status)
+			}
 		}
-	}
-	// Somebody of another practice is nobody here, and their login is taken.
-	birch, err := w.auth.AddPractice(ctx, "birch", "Birch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eve, err := w.auth.AddUser(ctx, auth.SystemScope(birch, "test"), auth.User{Login: "eve", Display: "Eve", Roles: []auth.Role{auth.Nurse}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := w.ask("GET", "Users/"+userID(eve), ""); r.status != 404 {
-		t.Errorf("somebody of another practice: %d", r.status)
-	}
-	if _, err := w.auth.AddMembership(ctx, auth.SystemScope(birch, "test"), "ben", "", auth.Nurse); err != nil {
-		t.Fatal(err)
-	}
-	if r := w.ask("PATCH", "Users/"+ben, patch(`{"op":"replace","path":"userName","value":"other"}`)); r.status != 403 {
-		t.Errorf("renames somebody who works elsewhere too: %d %s", r.status, r.text)
-	}
-	// Keys: of another practice, ended, expired, a session's, none.
-	good := w.key
-	refused := func(what string) {
-		t.Helper()
-		r := w.ask("GET", "Users", "")
-		if r.status != 401 || r.header.Get("WWW-Authenticate") == "" || r.body["Resources"] != nil {
-			t.Errorf("%s: %d %s", what, r.status, r.text)
+		// Somebody of another practice is nobody here, and their login is taken.
+		birch, err := w.auth.AddPractice(ctx, "birch", "Birch")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, k := range []string{"", "x", good[:len(good)-1] + "!", prefix + strings.Repeat("A", 43)} {
-		w.key = k
-		refused("the key " + k)
-	}
-	w.key = good
-	w.d.Clock.Advance(keyLasts)
-	refused("an expired key")
-	w.d.Clock.Advance(-keyLasts)
-	list, err := w.s.Keys(ctx, w.admin)
-	if err != nil || len(list) != 1 || list[0].Name != "Directory" || list[0].By != "Ruth" {
-		t.Fatalf("keys: %+v %v", list, err)
-	}
-	if err := w.s.EndKey(ctx, w.admin, list[0].ID); err != nil {
-		t.Fatal(err)
-	}
-	refused("an ended key")
-	nurse := auth.AsStaff(w.p.ID, 99, "Nora", "", auth.Nurse)
-	var i *fhir.Issue
-	if _, err := w.s.NewKey(ctx, nurse, "x"); !errors.As(err, &i) || i.Code != "forbidden" {
-		t.Errorf("a nurse makes a key: %v", err)
-	}
+		eve, err := w.auth.AddUser(ctx, auth.SystemScope(birch, "test"), auth.User{Login: "eve", Display: "Eve", Roles: []auth.Role{auth.Nurse}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := w.ask("GET", "Users/"+userID(eve), ""); r.status != 404 {
+			t.Errorf("somebody of another practice: %d", r.status)
+		}
+		if _, err := w.auth.AddMembership(ctx, auth.SystemScope(birch, "test"), "ben", "", auth.Nurse); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.ask("PATCH", "Users/"+ben, patch(`{"op":"replace","path":"userName","value":"other"}`)); r.status != 403 {
+			t.Errorf("renames somebody who works elsewhere too: %d %s", r.status, r.text)
+		}
+		// Keys: of another practice, ended, expired, a session's, none.
+		good := w.key
+		refused := func(what string) {
+			t.Helper()
+			r := w.ask("GET", "Users", "")
+			if r.status != 401 || r.header.Get("WWW-Authenticate") == "" || r.body["Resources"] != nil {
+				t.Errorf("%s: %d %s", what, r.status, r.text)
+			}
+		}
+		for _, k := range []string{"", "x", good[:len(good)-1] + "!", prefix + strings.Repeat("A", 43)} {
+			w.key = k
+			refused("the key " + k)
+		}
+		w.key = good
+		w.d.Clock.Advance(keyLasts)
+		refused("an expired key")
+		w.d.Clock.Advance(-keyLasts)
+		list, err := w.s.Keys(ctx, w.admin)
+		if err != nil || len(list) != 1 || list[0].Name != "Directory" || list[0].By != "Ruth" {
+			t.Fatalf("keys: %+v %v", list, err)
+		}
+		if err := w.s.EndKey(ctx, w.admin, list[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		refused("an ended key")
+		nurse := auth.AsStaff(w.p.ID, 99, "Nora", "", auth.Nurse)
+		var i *fhir.Issue
+		if _, err := w.s.NewKey(ctx, nurse, "x"); !errors.As(err, &i) || i.Code != "forbidden" {
+			t.Errorf("a nurse makes a key: %v", err)
+		}
+	})
 }
