@@ -164,7 +164,7 @@ func (j *judge) credentials(ctx context.Context) ([]timed, error) {
 			return nil, err
 		}
 	}
-	program, _, err := j.p.OAuth.Register(ctx, sys, oauth.Client{Kind: oauth.Secret, Name: "A program", Scopes: "system/*.rs"})
+	program, _, err := j.p.OAuth.Register(ctx, sys, oauth.Client{Kind: oauth.Secret, Name: "A program", Redirects: []string{proofReturn}, Scopes: "patient/*.rs"})
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (j *judge) credentials(ctx context.Context) ([]timed, error) {
 			return post("/"+p.Slug+"/sign-in", n, url.Values{"login": {of(there, fmt.Sprintf("timed%03d.%s", n, p.Slug), fmt.Sprintf("nobod%03d.%s", n, p.Slug))}, "password": {"not the phrase of the proof"}})
 		}},
 		{"a program's wrong secret", credentialsEach, func(n int, there bool) probe {
-			return post("/"+p.Slug+"/oauth/token", n, url.Values{"grant_type": {"client_credentials"}, "client_id": {of(there, program.ID, strings.Repeat("n", len(program.ID)))}, "client_secret": {strings.Repeat("x", 43)}})
+			return post("/"+p.Slug+"/oauth/token", n, url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "redirect_uri": {proofReturn}, "code_verifier": {proofVerifier}, "client_id": {of(there, program.ID, strings.Repeat("n", len(program.ID)))}, "client_secret": {strings.Repeat("x", 43)}})
 		}},
 		{"another practice's invitation", credentialsEach, func(n int, there bool) probe {
 			return post("/south/join", n, url.Values{"invite": {of(there, invitation, strings.Repeat("n", len(invitation)))}, "password": {"a long phrase of the proof"}})
