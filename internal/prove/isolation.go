@@ -177,7 +177,7 @@ func tryIsolation(ctx context.Context, r *Run, stand func(Base) Program) error {
 		if err != nil {
 			return err
 		}
-		at, err := practice(fmt.Sprintf("twin%d", i), home, func(x plant) bool { return in.sees(x) })
+		at, err := practice(fmt.Sprintf("twin%d", i), home, func(x plant) bool { return in.sees(x) || published(x) })
 		if err != nil {
 			return err
 		}
@@ -288,6 +288,10 @@ func (k key) sees(x plant) bool {
 	}
 	return fhirstore.Shared(x.typ) || x.patient > 0 && k.access.Compartment == plant{typ: "Patient", patient: x.patient}.ref(home)
 }
+
+// published says that a practice tells everybody of a resource on purpose: its capability statement, which needs no sign-in, names the
+// guides it has imported. They are therefore in the twin too, and shown there alone.
+func published(x plant) bool { return x.typ == "ImplementationGuide" }
 
 // unlabelled makes sure that what is planted plain is plain: a label that travelled would make the twins differ.
 func (t *isolation) unlabelled(ctx context.Context, p db.PracticeID) error {
