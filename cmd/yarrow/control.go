@@ -73,6 +73,11 @@ func remote(ctx context.Context, k *kong.Context, c *commands, out *output) (exi
 	if err := fromRoot(k); err != nil {
 		return 0, true, err
 	}
+	if v, ok := target.Addr().Interface().(interface{ vouch() error }); ok {
+		if err := v.vouch(); err != nil {
+			return 0, true, err
+		}
+	}
 	body, err := json.Marshal(c)
 	if err != nil {
 		return 0, true, err

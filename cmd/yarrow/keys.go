@@ -20,6 +20,7 @@ type keyring struct {
 	Export   keysExport   `cmd:"" help:"Write the practices' keys to an encrypted file. Whoever opens it can read their data."`
 	Import   keysImport   `cmd:"" help:"Add the keys of an export to this installation's key store."`
 	Recover  keysRecover  `cmd:"" help:"Make the master key file again from the printed recovery key."`
+	Rotate   keysRotate   `cmd:"" help:"Give practices new sealing keys and the key store a new wrapping key. Nothing that was sealed becomes unreadable."`
 	Identity keysIdentity `cmd:"" help:"Make an age identity for backups and key exports, and print its recipient."`
 }
 
@@ -127,6 +128,59 @@ func (c *keysRecover) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	fmt.Fprintf(out.text, "The master key is in %s again and opens the key store %s.\n", o.MasterFile, o.StoreDir)
+	return nil
+}
+
+type keysRotate struct {
+	place
+	Practice []int64       `help:"Numbers of the practices; without it all, and the store of the sign-ins." placeholder:"NUMBER"`
+	Age      time.Duration `help:"Leave keys that are younger: after an interruption the same command goes on where it ended." default:"24h"`
+	JSON     bool          `name:"json" help:"Print the report as JSON."`
+}
+
+// rotateAtOnce is how many practices are rotated in one change of the key store.
+const rotateAtOnce = 100
+
+// rotationReport is what a rotation did.
+type rotationReport struct {
+	Rotated []int64 `json:"rotated"`
+	Spent   []int64 `json:"spent"` // they have no further generation
+}
+
+func (c *keysRotate) Run(ctx context.Context, out *output) error {
+	ring, err := c.ring(false)
+	if err != nil {
+		return err
+	}
+	before := clock.System().Now().Add(-c.Age)
+	report := rotationReport{Rotated: []int64{}, Spent: []int64{}}
+	for more := true; more; {
+		if ctx.Err() != nil {
+			return fhir.Problem("transient", fmt.Sprintf("The rotation was stopped after %d practices.", len(report.Rotated)), "Run the same command again: it goes on with the rest.").Because(ctx.Err())
+		}
+		step, err := ring.Rotate(before, rotateAtOnce, c.Practice)
+		if err != nil {
+			return err
+		}
+		report.Rotated, more = append(report.Rotated, step.Rotated...), step.Left > 0
+		if len(step.Spent) > 0 {
+			report.Spent = step.Spent
+		}
+		if more {
+			fmt.Fprintf(out.errs, "%d rotated, %d to go\n", len(report.Rotated), step.Left)
+		}
+	}
+	if c.JSON {
+		if err := out.json(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(out.text, "%d sets of sealing keys were rotated. Servers seal with them from their next start on; keys younger than %s were left.\n", len(report.Rotated), c.Age)
+	}
+	if len(report.Spent) > 0 {
+		out.problem(fhir.Problem("business-rule", fmt.Sprintf("Practices %v have had 255 generations of keys and get no further one.", report.Spent), "Move each into a new practice with a backup and a restore."))
+		return exitError(exitInput)
+	}
 	return nil
 }
 

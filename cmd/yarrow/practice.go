@@ -20,6 +20,8 @@ type practices struct {
 	Suspend practiceSuspend `cmd:"" help:"Let a practice's people read and export, but write nothing."`
 	Resume  practiceResume  `cmd:"" help:"Let a suspended practice work again."`
 
+	Agreement practiceAgreement `cmd:"" help:"Record that the business associate agreement was signed on paper. It takes the master key."`
+
 	OwnSignIn practiceOwnSignIn `cmd:"" name:"own-sign-in" help:"Let people sign in with passwords and passkeys again where only the organisation's sign-on counted."`
 
 	Publish  practicePublish  `cmd:"" help:"Put a practice on the public list of FHIR addresses."`

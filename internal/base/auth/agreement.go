@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -39,6 +40,11 @@ type Agreement struct {
 	Account  string    `json:"account"` // the name of the account that signed
 	Address  string    `json:"address"` // the request came from there
 	Text     string    `json:"text"`    // word by word what was signed
+
+	// Of one that was signed on paper and recorded by the operator: SHA-256 of the scan in hexadecimal, and when it was recorded. Signed
+	// is the day on the paper then.
+	Paper    string    `json:"paper,omitempty"`
+	Recorded time.Time `json:"recorded,omitzero"`
 }
 
 // Signature is what the signing form asks for.
@@ -87,6 +93,64 @@ func (a *Auth) SignAgreement(ctx context.Context, s Staff, in Signature) (Agreem
 	}
 	// If this fails, the agreement is signed but not in force, and signing again mends it.
 	if err := a.changeAccessState(ctx, s, "agreement in force", func(st *AccessState) { st.BAA = g.Signed }); err != nil {
+		return Agreement{}, err
+	}
+	_, err = a.Practices(ctx) // so that HoldsReal knows at once
+	return g, err
+}
+
+// Paper is an agreement that was signed on paper.
+type Paper struct {
+	Version                  string    // of the text that was printed: [AgreementVersion]
+	Scan                     string    // SHA-256 of the scanned paper, in hexadecimal
+	Day                      time.Time // on the paper
+	Entity, Person, Position string
+}
+
+// RecordAgreement records that the agreement was signed on paper, and lets the practice hold data of real people from then on, as
+// [Auth.SignAgreement] does. It is the operator's, who keeps the paper; whoever calls it has seen to it that the operator is one.
+func (a *Auth) RecordAgreement(ctx context.Context, sys System, in Paper) (Agreement, error) {
+	if !sys.Valid() {
+		return Agreement{}, db.ErrNoScope
+	}
+	if a.options.Demo {
+		return Agreement{}, fhir.Problem("business-rule", "A demonstration holds only invented data.", "Sign the agreement in a practice of your own.")
+	}
+	p, err := a.PracticeByID(ctx, sys.Practice())
+	if err != nil {
+		return Agreement{}, err
+	}
+	if !p.Access.BAA.IsZero() {
+		return Agreement{}, fhir.Problem("conflict", "The agreement is in force already.", "Look at it on the practice's page of the agreement.")
+	}
+	text, hash := AgreementText()
+	if in.Version != AgreementVersion {
+		return Agreement{}, fhir.Problem("value", fmt.Sprintf("There is no text of the agreement with the version %q here.", in.Version),
+			"The text of this program is "+AgreementVersion+". A paper with other words is not the agreement that this program knows.").At("version")
+	}
+	if sum, err := hex.DecodeString(in.Scan); err != nil || len(sum) != sha256.Size {
+		return Agreement{}, fhir.Problem("required", "The scan of the signed paper is missing.", "Scan every page, and give the file.").At("scan")
+	}
+	signature := Signature{Hash: hash, Entity: in.Entity, Person: in.Person, Position: in.Position, Authority: true}
+	if err := signature.check(hash); err != nil {
+		return Agreement{}, err
+	}
+	now := a.clock.Now()
+	if begun, _ := time.Parse("2006-01", AgreementVersion); in.Day.After(now) || in.Day.Before(begun) {
+		return Agreement{}, fhir.Problem("value", "The agreement cannot have been signed on this day.", "Write the day on the paper, as 2026-11-30. It is not in the future, and not before the text was written.").At("day")
+	}
+	g := Agreement{ID: newNumber(), Version: in.Version, Hash: hash, Text: text, Entity: signature.Entity, Person: signature.Person, Position: signature.Position,
+		Account: "the operator", Signed: in.Day.UTC(), Recorded: now, Paper: strings.ToLower(in.Scan)}
+	err = a.db.Do(ctx, sys, func(tx *db.Tx) error {
+		a.log.Record(tx, audit.Event{Action: audit.ActionAdmin, Type: "Agreement", ID: g.Version,
+			Detail: "business associate agreement signed on paper on " + g.Signed.Format(time.DateOnly) + ", SHA-256 of the text " + hash + ", of the scan " + g.Paper})
+		return saveAgreement(tx, g)
+	})
+	if err != nil {
+		return Agreement{}, onlyIssue(err)
+	}
+	// If this fails, the agreement is recorded but not in force, and recording it again mends it.
+	if err := a.changeAccessState(ctx, sys, "agreement in force", func(st *AccessState) { st.BAA = g.Signed }); err != nil {
 		return Agreement{}, err
 	}
 	_, err = a.Practices(ctx) // so that HoldsReal knows at once

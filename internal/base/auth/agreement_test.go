@@ -97,3 +97,56 @@ func TestADemonstrationCannotBeSigned(t *testing.T) {
 		wantCode(t, err, "business-rule")
 	})
 }
+
+// An agreement on paper opens the practice as a signature on the screen does, once, and only as what this program knows.
+func TestPaperOpensThePractice(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		c := newClinic(t, d)
+		ctx, sys := t.Context(), SystemScope(c.id, "test")
+		d.Clock.Set(time.Date(2026, 12, 9, 15, 0, 0, 0, time.UTC))
+		good := Paper{Version: AgreementVersion, Scan: strings.Repeat("Ab", 32), Day: time.Date(2026, 12, 7, 0, 0, 0, 0, time.UTC),
+			Entity: "Alder Family Practice, PLLC", Person: "Zoe Zaun", Position: "Owner"}
+		for name, x := range map[string]struct {
+			change func(*Paper)
+			code   string
+		}{
+			"a version nobody wrote":     {func(p *Paper) { p.Version = "2031-01" }, "value"},
+			"no version":                 {func(p *Paper) { p.Version = "" }, "value"},
+			"no scan":                    {func(p *Paper) { p.Scan = "" }, "required"},
+			"half a scan":                {func(p *Paper) { p.Scan = p.Scan[:32] }, "required"},
+			"tomorrow":                   {func(p *Paper) { p.Day = p.Day.AddDate(0, 0, 3) }, "value"},
+			"before the text":            {func(p *Paper) { p.Day = time.Date(2026, 10, 31, 0, 0, 0, 0, time.UTC) }, "value"},
+			"no day":                     {func(p *Paper) { p.Day = time.Time{} }, "value"},
+			"no person":                  {func(p *Paper) { p.Person = " " }, "required"},
+			"a position of 201 letters":  {func(p *Paper) { p.Position = strings.Repeat("x", 201) }, "required"},
+			"no legal name of a company": {func(p *Paper) { p.Entity = "" }, "required"},
+		} {
+			in := good
+			x.change(&in)
+			_, err := c.a.RecordAgreement(ctx, sys, in)
+			t.Run(name, func(t *testing.T) { wantCode(t, err, x.code) })
+		}
+		if c.a.HoldsReal(c.id) {
+			t.Fatal("what was refused opened the practice")
+		}
+		g, err := c.a.RecordAgreement(ctx, sys, good)
+		if err != nil || !c.a.HoldsReal(c.id) {
+			t.Fatal(g, err)
+		}
+		_, err = c.a.RecordAgreement(ctx, sys, good)
+		wantCode(t, err, "conflict")
+		_, zoe := c.signIn("zoe@example.org")
+		all, err := c.a.Agreements(ctx, zoe)
+		_, hash := AgreementText()
+		if err != nil || len(all) != 1 || all[0].Paper != strings.Repeat("ab", 32) || all[0].Hash != hash || !all[0].Signed.Equal(good.Day) || all[0].Recorded.IsZero() || all[0].Person != "Zoe Zaun" {
+			t.Errorf("%+v %v", all, err)
+		}
+		if n := c.actions(audit.ActionAdmin); n == 0 {
+			t.Error("nothing is on record")
+		}
+		_, err = c.a.RecordAgreement(ctx, System{}, good)
+		if err == nil {
+			t.Error("nobody recorded an agreement")
+		}
+	})
+}

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"pgregory.net/rapid"
 
+	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/standards/fhir"
 )
@@ -286,22 +289,71 @@ func TestDestroyedKeysAreGone(t *testing.T) {
 
 func TestRotatedKeysStillOpenWhatOlderOnesSealed(t *testing.T) {
 	o := options(t)
+	o.Clock = clock.NewManual(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))
 	ring, _ := open(t, o)
 	p := practice(t, ring, 1)
 	old := p.Seal(nil, []byte("old"), nil)
-	if err := ring.Rotate(1); err != nil {
-		t.Fatal(err)
-	}
+	rotate(t, ring, o.Clock.Now().Add(time.Hour), 10, []int64{1}, []int64{1}, 0)
 	q := practice(t, ring, 1)
 	if plain, err := q.Open(nil, old, nil); err != nil || string(plain) != "old" {
 		t.Errorf("%q, %v", plain, err)
 	}
 	fresh := q.Seal(nil, []byte("new"), nil)
-	if _, err := p.Open(nil, fresh, nil); !errors.Is(err, keys.ErrSealed) {
-		t.Error("the old key opens what the new one sealed")
+	if fresh[0] == old[0] {
+		t.Error("the generation did not change")
+	}
+	// A process that runs on with the older generation reads what one that was started since sealed.
+	if plain, err := p.Open(nil, fresh, nil); err != nil || string(plain) != "new" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	for _, harm := range []byte{0, 3, 255} {
+		bad := bytes.Clone(fresh)
+		bad[0] = harm
+		if _, err := q.Open(nil, bad, nil); !errors.Is(err, keys.ErrSealed) {
+			t.Errorf("opens as of generation %d", harm)
+		}
 	}
 	if p.Hash("x") != q.Hash("x") || !bytes.Equal(p.FileKey(), q.FileKey()) {
 		t.Error("index or file key changed")
+	}
+}
+
+func rotate(t *testing.T, ring *keys.Ring, before time.Time, most int, only, want []int64, left int) {
+	t.Helper()
+	got, err := ring.Rotate(before, most, only)
+	if err != nil || !slices.Equal(got.Rotated, want) || got.Left != left || len(got.Spent) > 0 {
+		t.Errorf("%+v, %v; want %v and %d to go", got, err, want, left)
+	}
+}
+
+// A rotation that is interrupted goes on with the rest, and rotates nothing twice.
+func TestRotationGoesOn(t *testing.T) {
+	o := options(t)
+	o.Clock = clock.NewManual(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))
+	ring, _ := open(t, o)
+	for id := int64(1); id <= 4; id++ {
+		practice(t, ring, id)
+	}
+	none := []int64(nil)
+	rotate(t, ring, o.Clock.Now().Add(-time.Hour), 10, nil, none, 0) // all are young
+	o.Clock.Advance(time.Hour)
+	before := o.Clock.Now()
+	rotate(t, ring, before, 2, nil, []int64{0, 1}, 3)
+	ring, _ = open(t, o) // another process
+	rotate(t, ring, before, 2, nil, []int64{2, 3}, 1)
+	rotate(t, ring, before, 2, nil, []int64{4}, 0)
+	rotate(t, ring, before, 2, nil, none, 0)
+	if _, err := ring.Rotate(before, 2, []int64{9}); err == nil {
+		t.Error("a practice that is not there was rotated")
+	}
+}
+
+func TestVouching(t *testing.T) {
+	ring, _ := open(t, options(t))
+	other, _ := open(t, options(t))
+	proof := ring.Vouch("do this")
+	if !ring.Vouched("do this", proof) || ring.Vouched("do that", proof) || ring.Vouched("do this", "") || other.Vouched("do this", proof) {
+		t.Error("what was vouched for is not told from what was not")
 	}
 }
 

@@ -1,13 +1,17 @@
 package keys
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -216,21 +220,71 @@ func (r *Ring) Destroy(id int64) (time.Time, error) {
 	return when, err
 }
 
-// Rotate gives practice id a new generation of its sealing keys; what older ones sealed stays readable.
-func (r *Ring) Rotate(id int64) error {
+// lastGeneration is the highest number a sealed byte string can name.
+const lastGeneration = 255
+
+// Rotation is what a step of [Ring.Rotate] did.
+type Rotation struct {
+	Rotated []int64 // practices, 0 for the system store, that have a new generation of sealing keys
+	Spent   []int64 // those that have no further one
+	Left    int     // how many are still due
+}
+
+// Rotate gives practices a new generation of their sealing keys, which counts from when a process is started anew, and with them the key
+// store a new wrapping key. It takes those whose generation began before a time, at most so many at once, by number; only names which,
+// nil all. What older generations sealed stays readable. Each call is one change of the key store: whoever is interrupted goes on
+// with the same time, and nothing is rotated twice.
+func (r *Ring) Rotate(before time.Time, most int, only []int64) (out Rotation, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err := r.change(func(c *content) (bool, error) {
-		e := c.Practices[id]
-		if e == nil || e.Generation == 255 {
-			return false, fmt.Errorf("keys: practice %d has no further generation", id)
+	err = r.change(func(c *content) (bool, error) {
+		for _, id := range only {
+			if c.Practices[id] == nil {
+				return false, unknown(id)
+			}
 		}
-		e.Generation++
-		c.newWrapping()
-		return true, nil
+		for _, id := range slices.Sorted(maps.Keys(c.Practices)) {
+			e := c.Practices[id]
+			since := e.Since
+			if since.IsZero() {
+				since = e.Created
+			}
+			switch {
+			case only != nil && !slices.Contains(only, id), !since.Before(before):
+			case e.Generation == lastGeneration:
+				out.Spent = append(out.Spent, id)
+			case len(out.Rotated) == most:
+				out.Left++
+			default:
+				e.Generation++
+				e.Since = r.clock.Now()
+				out.Rotated = append(out.Rotated, id)
+			}
+		}
+		if len(out.Rotated) > 0 {
+			c.newWrapping()
+		}
+		return len(out.Rotated) > 0, nil
 	})
-	delete(r.open, id)
-	return err
+	if err != nil {
+		return Rotation{}, err
+	}
+	for _, id := range out.Rotated {
+		delete(r.open, id)
+	}
+	return out, nil
+}
+
+// Vouch proves, to who has the same master key, that the caller has it and means these words.
+func (r *Ring) Vouch(words string) string {
+	mac := hmac.New(sha256.New, derive(r.master, "vouch", 32))
+	mac.Write([]byte(words))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Vouched says whether words were vouched for with this master key.
+func (r *Ring) Vouched(words, proof string) bool {
+	return hmac.Equal([]byte(r.Vouch(words)), []byte(proof))
 }
 
 func unknown(id int64) error {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // ErrSealed is returned when sealed bytes cannot be opened: another key, another context (aad), or a changed byte.
@@ -34,17 +35,30 @@ func derive(secret []byte, label string, n int) []byte {
 
 // Sealer seals and opens bytes for one purpose with AES-256-GCM and a random 96-bit nonce. It is safe for
 // concurrent use. One key may seal 2^32 times before it should be replaced (NIST SP 800-38D §8.3).
+//
+// It opens what any generation sealed, later ones too: after a rotation the processes of an installation seal with different ones
+// until each of them was started anew.
 type Sealer struct {
-	byNumber [256]cipher.AEAD
+	secret   []byte
+	purpose  string
+	byNumber [256]atomic.Pointer[cipher.AEAD]
 	current  byte
 }
 
 func newSealer(secret []byte, purpose string, current byte) *Sealer {
-	s := &Sealer{current: current}
-	for n := 1; n <= int(current); n++ {
-		s.byNumber[n] = newGCM(derive(secret, fmt.Sprintf("%s/%d", purpose, n), 32))
-	}
+	s := &Sealer{secret: secret, purpose: purpose, current: current}
+	s.generation(current)
 	return s
+}
+
+// generation gives the key of a generation, which is made when it is first needed.
+func (s *Sealer) generation(n byte) cipher.AEAD {
+	if k := s.byNumber[n].Load(); k != nil {
+		return *k
+	}
+	k := newGCM(derive(s.secret, fmt.Sprintf("%s/%d", s.purpose, n), 32))
+	s.byNumber[n].Store(&k)
+	return k
 }
 
 func newGCM(key []byte) cipher.AEAD {
@@ -65,15 +79,15 @@ func (s *Sealer) Seal(dst, plain, aad []byte) []byte {
 	rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
 	dst = append(dst, s.current)
 	dst = append(dst, nonce[:]...)
-	return s.byNumber[s.current].Seal(dst, nonce[:], plain, aad)
+	return s.generation(s.current).Seal(dst, nonce[:], plain, aad)
 }
 
 // Open appends the plain bytes of sealed to dst, or returns ErrSealed.
 func (s *Sealer) Open(dst, sealed, aad []byte) ([]byte, error) {
-	if len(sealed) < Overhead || s.byNumber[sealed[0]] == nil {
+	if len(sealed) < Overhead || sealed[0] == 0 {
 		return nil, ErrSealed
 	}
-	out, err := s.byNumber[sealed[0]].Open(dst, sealed[1:1+nonceSize], sealed[1+nonceSize:], aad)
+	out, err := s.generation(sealed[0]).Open(dst, sealed[1:1+nonceSize], sealed[1+nonceSize:], aad)
 	if err != nil {
 		return nil, ErrSealed
 	}

@@ -28,7 +28,8 @@ type content struct {
 type practiceEntry struct {
 	Created    time.Time `json:"created"`
 	Generation byte      `json:"generation"`
-	Secret     []byte    `json:"secret"` // sealed by the wrapping key
+	Since      time.Time `json:"since,omitzero"` // when the generation began; zero: when the practice did
+	Secret     []byte    `json:"secret"`         // sealed by the wrapping key
 
 	secret []byte
 }
