@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirsearch"
 )
@@ -93,6 +94,7 @@ type indexer struct {
 	p         *plan
 	out       *indexed
 	patients  []string
+	known     map[string]bool // patients as a set
 	dates     int
 	low, high int64
 }
@@ -180,11 +182,13 @@ func (x *indexer) reference(v *fhirsearch.Value, pp paramPlan) {
 }
 
 func (x *indexer) addPatient(id string) {
-	for _, p := range x.patients {
-		if p == id {
-			return
-		}
+	if x.known[id] {
+		return
 	}
+	if x.known == nil {
+		x.known = map[string]bool{}
+	}
+	x.known[id] = true
 	x.patients = append(x.patients, id)
 	if len(x.patients) == 1 {
 		x.out.patient, x.out.patientID = x.k.id("Patient", id), id
@@ -283,14 +287,28 @@ func (x *indexer) numbersByCode(values []fhirsearch.Value) {
 	if x.p.typ != "Observation" {
 		return
 	}
-	for i := range values {
-		q := &values[i]
-		if q.Part == "" || q.Kind != fhirsearch.Quantity || (q.Param != "code-value-quantity" && q.Param != "component-code-value-quantity") {
+	for len(values) > 0 {
+		// The values of a component stand together.
+		n := 1
+		for n < len(values) && values[n].Param == values[0].Param && values[n].Group == values[0].Group {
+			n++
+		}
+		if values[0].Param == "code-value-quantity" || values[0].Param == "component-code-value-quantity" {
+			x.numbersOf(values[:n])
+		}
+		values = values[n:]
+	}
+}
+
+func (x *indexer) numbersOf(component []fhirsearch.Value) {
+	for i := range component {
+		q := &component[i]
+		if q.Part == "" || q.Kind != fhirsearch.Quantity {
 			continue
 		}
-		for j := range values {
-			c := &values[j]
-			if c.Param == q.Param && c.Group == q.Group && c.Kind == fhirsearch.Token && c.Modifier == "" && c.Code != "" {
+		for j := range component {
+			c := &component[j]
+			if c.Kind == fhirsearch.Token && c.Modifier == "" && c.Code != "" {
 				x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.codeValue(x.p.typ, c.Code), ordered(q.NumLow), ordered(q.NumHigh)})
 				if uncommon(q) {
 					x.out.keys.spans = append(x.out.keys.spans, spanKey{x.k.baseValue(x.p.typ, c.Code, q.Base.Dim), ordered(q.Base.Low), ordered(q.Base.High)})
@@ -298,6 +316,31 @@ func (x *indexer) numbersByCode(values []fhirsearch.Value) {
 			}
 		}
 	}
+}
+
+// maxValues bounds what the index holds of one resource. Each value is up to three rows, and a write with more than this takes longer
+// than anyone waits.
+const maxValues = 100_000
+
+// manyValues refuses a resource that would fill the index.
+func manyValues(typ string, values []fhirsearch.Value) *fhir.Issue {
+	rows := len(values)
+	if param := pairTypes[typ]; param != "" {
+		codes, patients := 0, 0
+		for i := range values {
+			switch v := &values[i]; {
+			case v.Kind == fhirsearch.Token && v.Param == param && v.Part == "":
+				codes++
+			case v.Kind == fhirsearch.Reference && v.RefType == "Patient" && v.Part == "":
+				patients++
+			}
+		}
+		rows = max(rows, codes*patients)
+	}
+	if rows <= maxValues {
+		return nil
+	}
+	return fhir.Problem("too-costly", "This "+typ+" has more than 100,000 values that can be searched for.", "Split it into several resources.")
 }
 
 // uncommon says that an amount is in a UCUM unit that searches do not look in one by one.

@@ -101,6 +101,9 @@ func (s *Store) pack(p *Prepared) (err error) {
 		return fhir.Problem("exception", "The search values of this "+p.Type+" cannot be determined.",
 			"Report this with the resource's structure.").Because(err)
 	}
+	if issue := manyValues(p.Type, p.values); issue != nil {
+		return issue
+	}
 	p.body = splitBody(p.Type, p.ID, n)
 	if limit := s.resourceLimit(); p.body.size() > limit {
 		return fhir.Problem("too-long", fmt.Sprintf("This %s has %.1f MB, and a resource may have %d MB.", p.Type, float64(p.body.size())/(1<<20), limit>>20),

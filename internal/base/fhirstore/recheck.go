@@ -294,7 +294,8 @@ func (r *Resource) Member(name string) []byte {
 	if r.body != nil {
 		return r.body.member(name)
 	}
-	return memberAt(r.Raw, memberStarts(r.Raw), name)
+	open := bytes.TrimSuffix(r.Raw, []byte{'}'})
+	return memberAt(open, memberStarts(open), name)
 }
 
 // skipValue returns the length of the JSON value that b starts with.

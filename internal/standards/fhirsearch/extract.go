@@ -2,6 +2,8 @@ package fhirsearch
 
 import (
 	"fmt"
+	"hash/maphash"
+	"slices"
 
 	"yarrow.health/internal/standards/fhirjson"
 	"yarrow.health/internal/standards/fhirpath"
@@ -47,7 +49,9 @@ func extractParam(p *Param, n *fhirjson.Node) []Value {
 type extractor struct {
 	resource *fhirjson.Node
 	out      []Value
-	from     int // where the values of the current parameter or component begin
+	from     int            // where the values of the current parameter or component begin
+	seen     map[uint64]int // where in out a value is, by its hash, once the parameter that begins at seenFrom has many
+	seenFrom int
 	targets  []string
 	lastKey  [4]string
 	lastBase Canonical
@@ -96,10 +100,27 @@ func (x *extractor) plan(p *fhirpath.Plan, root *fhirjson.Node, paramType string
 // add files one value unless the parameter has it already.
 func (x *extractor) add(v *Value) {
 	v.Param, v.Part, v.Group = x.value.Param, x.value.Part, x.value.Group
-	for i := x.from; i < len(x.out); i++ {
-		if x.out[i] == *v {
-			return
+	if len(x.out)-x.from < fewValues {
+		if !slices.Contains(x.out[x.from:], *v) {
+			x.out = append(x.out, *v)
+		}
+		return
+	}
+	if x.seenFrom != x.from || len(x.seen) == 0 {
+		x.seen, x.seenFrom = make(map[uint64]int, 4*fewValues), x.from
+		for i := x.from; i < len(x.out); i++ {
+			x.seen[maphash.Comparable(valueSeed, x.out[i])] = i
 		}
 	}
+	h := maphash.Comparable(valueSeed, *v)
+	if at, ok := x.seen[h]; ok && (x.out[at] == *v || slices.Contains(x.out[x.from:], *v)) {
+		return
+	}
+	x.seen[h] = len(x.out)
 	x.out = append(x.out, *v)
 }
+
+// fewValues are looked through one by one; more of one parameter are told apart by their hashes.
+const fewValues = 32
+
+var valueSeed = maphash.MakeSeed()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -276,5 +277,33 @@ func TestSortDate(t *testing.T) {
 				at = next
 			}
 		}
+	}
+}
+
+// TestExtractTellsManyValuesApart: each of many values comes once, in the order of the resource, however often it is there.
+func TestExtractTellsManyValuesApart(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"resourceType":"Patient","identifier":[{"value":"0"}`)
+	const different = 500
+	for i := range 3 * different {
+		fmt.Fprintf(&b, `,{"value":"%d"}`, i%different)
+	}
+	b.WriteString(`],"name":[{"family":"a"},{"family":"a"}]}`)
+	vs, err := Extract("Patient", mustParse(t, b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := 0
+	for _, v := range vs {
+		if v.Param != "identifier" {
+			continue
+		}
+		if v.Code != strconv.Itoa(next) {
+			t.Fatalf("value %d is %q", next, v.Code)
+		}
+		next++
+	}
+	if next != different {
+		t.Errorf("%d values, want %d", next, different)
 	}
 }
