@@ -64,7 +64,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	})
 	people := practice.NewProfiles(g.db, g.store)
 	h.people, h.patients = people, patient.NewDirectory(g.db, g.store)
-	book := scheduling.New(g.db, g.store, people, h.patients, h.queue)
+	book := scheduling.New(g.db, g.store, people, h.patients)
 	record := clinical.NewRecord(g.db, g.store, people)
 	drafts := clinical.NewDrafts(g.db, g.store)
 	notes := clinical.NewNotes(drafts, record, book, g.audit, h.queue)

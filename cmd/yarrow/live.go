@@ -4,35 +4,23 @@ import (
 	"context"
 
 	"yarrow.health/internal/base/auth"
-	"yarrow.health/internal/base/jobs"
+	"yarrow.health/internal/base/fhirstore"
 	"yarrow.health/internal/web/ui"
 )
 
-// live joins the outbox's feed to a screen.
+// live joins the store's sequence of changes to a screen.
 func (h *house) live(ctx context.Context, s auth.Staff, after int64) (ui.Stream, error) {
-	l, err := h.queue.Feed().Listen(ctx, s, after)
+	l, err := h.store.Listen(ctx, s, after)
 	if err != nil {
 		return nil, err
 	}
 	return stream{l}, nil
 }
 
-type stream struct{ l *jobs.Listener }
+type stream struct{ *fhirstore.Listener }
 
-func (s stream) Ring() <-chan struct{} { return s.l.Ring }
-func (s stream) Close()                { s.l.Close() }
+func (s stream) Ring() <-chan struct{} { return s.Listener.Ring }
 
-func (s stream) Next(ctx context.Context, who auth.Staff) (kinds []string, seqs []int64, err error) {
-	for {
-		events, more, err := s.l.Next(ctx, who)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, e := range events {
-			kinds, seqs = append(kinds, e.Kind), append(seqs, e.Seq)
-		}
-		if !more {
-			return kinds, seqs, nil
-		}
-	}
+func (s stream) Next(ctx context.Context, who auth.Staff) (types []string, seqs []int64, err error) {
+	return s.Listener.Next(ctx, who)
 }

@@ -227,8 +227,15 @@ func standOn(b prove.Base) prove.Program {
 			_, err := h.queue.RunDue(ctx)
 			return err
 		},
-		Publish: func(ctx context.Context, p auth.Practice, kind string, payload any) error {
-			return g.db.Do(ctx, auth.SystemScope(p.ID, "prove"), func(tx *db.Tx) error { return h.queue.Publish(ctx, tx, kind, payload) })
+		Change: func(ctx context.Context, p auth.Practice, typ string) error {
+			r, err := g.store.Prepare(ctx, []byte(`{"resourceType":"`+typ+`","name":"A proof"}`))
+			if err != nil {
+				return err
+			}
+			return g.db.Do(ctx, auth.SystemScope(p.ID, "prove"), func(tx *db.Tx) error {
+				_, err := g.store.Create(ctx, tx, r)
+				return err
+			})
 		},
 	}
 	for _, r := range h.router.Routes() {

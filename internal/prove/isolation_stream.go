@@ -104,7 +104,10 @@ func (j *judge) streams(ctx context.Context, b auth.Practice) error {
 	return err
 }
 
-var newsLine = regexp.MustCompile(`^(retry: 3000|: still here|id: \d+|event: [a-z.-]+|data: \d+|)$`)
+// elsewhere is the type that changes in another practice alone while screens are listened to.
+const elsewhere = "HealthcareService"
+
+var newsLine = regexp.MustCompile(`^(retry: 3000|: still here|id: \d+|event: [A-Za-z]+|data: \d+|)$`)
 
 // news are the screens' own: they say that something of a kind happened, never what.
 func (j *judge) news(ctx context.Context, b auth.Practice) error {
@@ -120,16 +123,15 @@ func (j *judge) news(ctx context.Context, b auth.Practice) error {
 	}
 	hears := flows[0].soFar().status == http.StatusOK
 	for _, e := range []struct {
-		p    auth.Practice
-		kind string
-	}{{b, "elsewhere"}, {j.in.practice, "here"}, {j.twin.practice, "here"}, {j.in.practice, "last"}, {j.twin.practice, "last"}} {
-		canary := plant{typ: unguardedType, patient: 2, apart: true}.canary(letterOf(e.p))
-		if err := j.p.Publish(ctx, e.p, "prove."+e.kind, map[string]string{"patient": canary}); err != nil {
+		p   auth.Practice
+		typ string
+	}{{b, elsewhere}, {j.in.practice, "Location"}, {j.twin.practice, "Location"}, {j.in.practice, "Organization"}, {j.twin.practice, "Organization"}} {
+		if err := j.p.Change(ctx, e.p, e.typ); err != nil {
 			return err
 		}
 	}
 	for i, f := range flows {
-		if hears && !f.until(ctx, func(s said) bool { return bytes.Contains(s.body, []byte("event: prove.last")) }) {
+		if hears && !f.until(ctx, func(s said) bool { return bytes.Contains(s.body, []byte("event: Organization")) }) {
 			j.fail(streamsIt, "%s: the screens of practice %d are told nothing, so that nothing was tried", j.who, i)
 		}
 	}
@@ -139,7 +141,7 @@ func (j *judge) news(ctx context.Context, b auth.Practice) error {
 		s := f.soFar()
 		j.r.Count("streams read", 1)
 		j.clean(probe{method: "GET", path: "the news of screens"}, said{status: s.status, header: http.Header{}, body: s.body}, "")
-		if s.status == http.StatusOK && (i == 2 || bytes.Contains(s.body, []byte("prove.elsewhere"))) {
+		if s.status == http.StatusOK && (i == 2 || bytes.Contains(s.body, []byte(elsewhere))) {
 			j.fail(streamsIt, "%s hears the news of another practice", j.who)
 		}
 		for _, line := range strings.Split(string(s.body), "\n") {

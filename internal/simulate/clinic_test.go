@@ -10,7 +10,6 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
-	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/clinical"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
@@ -49,7 +48,7 @@ func TestTheClinicReadsIt(t *testing.T) {
 		if prof.Name != w.Practice || len(prof.Sites) != 2 || len(prof.Bookable("")) != 5 || len(prof.Staff) != 8 || prof.Zone.String() != "America/New_York" {
 			t.Errorf("practice %q, %d sites, %d bookable of %d, zone %s", prof.Name, len(prof.Sites), len(prof.Bookable("")), len(prof.Staff), prof.Zone)
 		}
-		book := scheduling.New(d.DB, store, people, patients, jobs.New(d.DB, jobs.Options{}))
+		book := scheduling.New(d.DB, store, people, patients)
 		day, err := book.Day(ctx, doctor, "2026-11-19", "")
 		if err != nil {
 			t.Fatal(err)

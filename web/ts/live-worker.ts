@@ -13,6 +13,7 @@ function feed(src: string): Feed {
     f?.es.close();
     const es = new EventSource(src);
     f = { es, kinds: new Set() };
+    es.addEventListener("missed", () => tell(src, { kind: "missed" }));
     es.addEventListener("signed-out", () => { tell(src, { out: true }); es.close(); feeds.delete(src); });
     feeds.set(src, f);
   }

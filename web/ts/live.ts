@@ -1,7 +1,8 @@
-// News from the server. An element with data-on="scheduling.Changed" is asked for again when that happens. All tabs of a browser
+// News from the server. An element with data-on="Appointment" is asked for again when something of that type has changed. All tabs of a browser
 // share one stream through a worker; a browser without shared workers opens one for each tab.
 const kinds = () => [...new Set([...document.querySelectorAll<HTMLElement>("[data-on]")].flatMap((e) => e.dataset.on!.split(" ")))];
-const happened = (kind: string) => document.querySelectorAll<HTMLElement>(`[data-on~="${CSS.escape(kind)}"]`).forEach((e) => e.dispatchEvent(new CustomEvent("refresh")));
+// After "missed" anything may have changed.
+const happened = (kind: string) => document.querySelectorAll<HTMLElement>(kind === "missed" ? "[data-on]" : `[data-on~="${CSS.escape(kind)}"]`).forEach((e) => e.dispatchEvent(new CustomEvent("refresh")));
 const out = () => { document.body.hidden = true; location.reload(); };
 
 export function live(src: string) {
@@ -25,6 +26,7 @@ function alone(src: string) {
   const es = new EventSource(src), wanted = new Set<string>();
   const listen = () => kinds().forEach((k) => { if (!wanted.has(k)) { wanted.add(k); es.addEventListener(k, () => happened(k)); } });
   listen();
+  es.addEventListener("missed", () => happened("missed"));
   document.addEventListener("htmx:after:swap", listen);
   es.addEventListener("signed-out", out);
   addEventListener("pagehide", () => es.close());

@@ -18,6 +18,8 @@ var (
 		SELECT * FROM (SELECT r.rid, r.idh, v.version, v.seq, r.date, r.span, r.patient, v.labels, r.type, v.deleted, v.body
 		FROM history v CROSS JOIN resource r WHERE v.practice_id = $1 AND v.seq > $2 AND r.practice_id = $1 AND r.rid = v.rid
 		AND r.type {in $4} ORDER BY v.seq LIMIT $3) b) c ORDER BY seq LIMIT $3`)
+	selectNews = db.SQL(`SELECT r.rid, r.idh, r.version, r.seq, r.date, r.span, r.patient, r.labels, r.type, r.deleted, NULL
+		FROM resource r WHERE r.practice_id = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3`)
 	selectLastSeq = db.SQL(`SELECT seq FROM fhir_counter WHERE practice_id = $1`)
 )
 
@@ -96,11 +98,12 @@ func (s *Store) LastChange(ctx context.Context, tx *db.Tx) (int64, error) {
 type bells struct {
 	mu sync.Mutex
 	by map[db.PracticeID]map[chan struct{}]bool
+	// look ends, for each practice that somebody listens to, the look for what other processes write.
+	look map[db.PracticeID]context.CancelFunc
 }
 
-// Subscribe returns a channel that receives after commits to the practice in this process; several commits
-// may ring once. It says only that something changed: read Changes for what. stop ends it. Writers in other
-// processes do not ring, so a listener also looks from time to time.
+// Subscribe returns a channel that receives after commits to the practice; several commits may ring once. It says only that something
+// changed: read Changes for what. stop ends it. Commits of this process ring at once, those of other nodes within half a second.
 func (s *Store) Subscribe(practice db.PracticeID) (changed <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	b := &s.bells
@@ -112,11 +115,23 @@ func (s *Store) Subscribe(practice db.PracticeID) (changed <-chan struct{}, stop
 	if b.by[practice] == nil {
 		b.by[practice] = map[chan struct{}]bool{}
 	}
+	if len(b.by[practice]) == 0 && s.db.Engine() == db.PostgreSQL {
+		ctx, end := context.WithCancel(context.Background())
+		if b.look == nil {
+			b.look = map[db.PracticeID]context.CancelFunc{}
+		}
+		b.look[practice] = end
+		go s.elsewhere(ctx, practice)
+	}
 	b.by[practice][c] = true
 	return c, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		delete(b.by[practice], c)
+		if end := b.look[practice]; end != nil && len(b.by[practice]) == 0 {
+			end()
+			delete(b.look, practice)
+		}
 	}
 }
 

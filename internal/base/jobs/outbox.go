@@ -20,7 +20,7 @@ type Event struct {
 // Decode reads the payload into v.
 func (e Event) Decode(v any) error { return json.Unmarshal(e.payload, v) }
 
-// Publish saves an event in the transaction of its cause. Readers get it after the commit, in order; open screens are told at once.
+// Publish saves an event in the transaction of its cause. Readers get it after the commit, in order.
 func (q *Queue) Publish(ctx context.Context, tx *db.Tx, kind string, payload any) error {
 	body, err := json.Marshal(payload)
 	if err != nil {
@@ -30,8 +30,6 @@ func (q *Queue) Publish(ctx context.Context, tx *db.Tx, kind string, payload any
 	if err != nil {
 		return err
 	}
-	e := Event{Seq: seq, Kind: kind, At: tx.Now(), payload: body}
-	p := tx.Practice()
 	for _, r := range q.readers {
 		if r.kinds[kind] {
 			if _, err := q.Add(ctx, tx, Spec{Kind: outboxKind + "." + r.name, Key: fmt.Sprintf("%d", seq)}); err != nil {
@@ -39,7 +37,6 @@ func (q *Queue) Publish(ctx context.Context, tx *db.Tx, kind string, payload any
 			}
 		}
 	}
-	tx.OnCommit(func() { q.feed.tell(p, e) })
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 var (
 	addEvent  = db.SQL(`INSERT INTO outbox (practice_id, seq, kind, at, body) VALUES ($1, $2, $3, $4, $5)`)
 	getEvents = db.SQL(`SELECT seq, kind, at, body FROM outbox WHERE practice_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`)
-	lastEvent = db.SQL(`SELECT n FROM jobs_counter WHERE practice_id = $1 AND name = 'outbox'`)
 	getMark   = db.SQL(`SELECT seq FROM outbox_reader WHERE practice_id = $1 AND name = $2`)
 	setMark   = db.SQL(`INSERT INTO outbox_reader (practice_id, name, seq) VALUES ($1, $2, $3)
 		ON CONFLICT (practice_id, name) DO UPDATE SET seq = excluded.seq`)
@@ -53,14 +52,6 @@ func eventsAfter(ctx context.Context, tx *db.Tx, mark int64, limit int) ([]Event
 		out = append(out, e)
 	}
 	return out, rows.Err()
-}
-
-func lastSeq(ctx context.Context, tx *db.Tx) (n int64, err error) {
-	err = tx.QueryRow(ctx, lastEvent, int64(tx.Practice())).Scan(&n)
-	if errors.Is(err, db.ErrNoRows) {
-		return 0, nil
-	}
-	return n, err
 }
 
 func readerMark(ctx context.Context, tx *db.Tx, name string) (n int64, err error) {

@@ -25,7 +25,6 @@ type Queue struct {
 	handlers map[string]Handler
 	plans    []Plan
 	readers  []reader
-	feed     *Feed
 	workers  int
 
 	mu   sync.Mutex
@@ -61,7 +60,6 @@ func New(d *db.DB, o Options) *Queue {
 	}
 	q := &Queue{db: d, clock: d.Clock(), log: o.Log, workers: o.Workers, handlers: map[string]Handler{},
 		due: map[db.PracticeID]int64{}, busy: map[db.PracticeID]int{}, bell: make(chan struct{}, 1)}
-	q.feed = newFeed(q)
 	q.handlers[sweepKind] = q.sweep
 	q.plans = append(q.plans, Plan{Kind: sweepKind, Every: 24 * time.Hour})
 	return q

@@ -125,9 +125,6 @@ func (n *Notes) Sign(ctx context.Context, s auth.Staff, in Save) (noteID string,
 			if err := n.book.Finish(ctx, tx, dr.PatientID, visit, zone); err != nil {
 				return err
 			}
-			if err := n.events.Publish(ctx, tx, scheduling.Changed, nil); err != nil {
-				return err
-			}
 		}
 		n.log.Record(tx, audit.Event{Action: audit.ActionSign, Type: "DocumentReference", ID: d.ID, Version: 1, Patient: "Patient/" + dr.PatientID, Categories: []string{"notes"}})
 		if err := n.events.Publish(ctx, tx, NoteSigned, Signature{Patient: dr.PatientID, Note: d.ID, Encounter: dr.EncounterID, Signer: s.Practitioner()}); err != nil {

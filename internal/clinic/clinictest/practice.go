@@ -59,7 +59,7 @@ func (p *Practice) Wire() {
 	p.Events = jobs.New(p.DB.DB, jobs.Options{})
 	p.People = practice.NewProfiles(p.DB.DB, p.Store)
 	p.Patients = patient.NewDirectory(p.DB.DB, p.Store)
-	p.Book = scheduling.New(p.DB.DB, p.Store, p.People, p.Patients, p.Events)
+	p.Book = scheduling.New(p.DB.DB, p.Store, p.People, p.Patients)
 	p.Record = clinical.NewRecord(p.DB.DB, p.Store, p.People)
 	p.Notes = clinical.NewNotes(clinical.NewDrafts(p.DB.DB, p.Store), p.Record, p.Book, p.Log, p.Events)
 }

@@ -9,7 +9,6 @@ import (
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/fhirstore"
-	"yarrow.health/internal/base/jobs"
 	"yarrow.health/internal/clinic/patient"
 	"yarrow.health/internal/clinic/practice"
 	"yarrow.health/internal/standards/fhir"
@@ -23,13 +22,11 @@ type Book struct {
 	store    *fhirstore.Store
 	people   *practice.Profiles
 	patients *patient.Directory
-	events   *jobs.Queue
 }
 
-// New returns the book kept in the store. Names come from the practice and its patients; every change is told to events in its
-// own transaction.
-func New(d *db.DB, store *fhirstore.Store, people *practice.Profiles, patients *patient.Directory, events *jobs.Queue) *Book {
-	return &Book{db: d, store: store, people: people, patients: patients, events: events}
+// New returns the book kept in the store. Names come from the practice and its patients.
+func New(d *db.DB, store *fhirstore.Store, people *practice.Profiles, patients *patient.Directory) *Book {
+	return &Book{db: d, store: store, people: people, patients: patients}
 }
 
 // lateAfter is how long after its start a visit whose patient has not come is late.

@@ -214,17 +214,12 @@ func span(a *fhirjson.Node, zone *time.Location) stretch {
 	return stretch{from, to}
 }
 
-// change carries out a change of the book and tells open screens of it, in one transaction. It runs fn again when two people booked the same time at the same moment: the second
-// run sees the first booking and asks.
+// change carries out a change of the book in one transaction. It runs fn again when two people booked the same time at the same moment:
+// the second run sees the first booking and asks.
 func (b *Book) change(ctx context.Context, s db.Scope, fn func(tx *db.Tx) error) error {
 	var err error
 	for range 3 {
-		err = b.db.Do(ctx, s, func(tx *db.Tx) error {
-			if err := fn(tx); err != nil {
-				return err
-			}
-			return b.events.Publish(ctx, tx, Changed, nil)
-		})
+		err = b.db.Do(ctx, s, fn)
 		if !db.IsUnique(err) {
 			return err
 		}

@@ -12,9 +12,6 @@ import (
 	"yarrow.health/internal/clinic/practice"
 )
 
-// Changed is the kind of the event that tells open screens to look at the day again.
-const Changed = "scheduling.Changed"
-
 // Status is how far a visit has come, in the words of the front desk.
 type Status string
 

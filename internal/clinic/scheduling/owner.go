@@ -23,8 +23,7 @@ func (o *Owner) Create(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared) (*
 	if err := o.book.hold(ctx, tx, p.ID, p.Node()); err != nil {
 		return nil, err
 	}
-	r, err := o.book.store.Create(ctx, tx, p)
-	return r, o.changed(ctx, tx, err)
+	return o.book.store.Create(ctx, tx, p)
 }
 
 // Update writes a new version: the time of the old one is free again, that of the new one taken.
@@ -41,8 +40,7 @@ func (o *Owner) Update(ctx context.Context, tx *db.Tx, p *fhirstore.Prepared, if
 	if err := o.book.hold(ctx, tx, p.ID, p.Node()); err != nil {
 		return nil, err
 	}
-	r, err := o.book.store.Update(ctx, tx, p, ifVersion)
-	return r, o.changed(ctx, tx, err)
+	return o.book.store.Update(ctx, tx, p, ifVersion)
 }
 
 // Delete removes an appointment and frees its time.
@@ -56,15 +54,7 @@ func (o *Owner) Delete(ctx context.Context, tx *db.Tx, typ, id string, ifVersion
 	if err != nil {
 		return err
 	}
-	return o.changed(ctx, tx, o.book.store.Delete(ctx, tx, typ, id, ifVersion))
-}
-
-// changed tells open screens of a change of the book.
-func (o *Owner) changed(ctx context.Context, tx *db.Tx, err error) error {
-	if err != nil {
-		return err
-	}
-	return o.book.events.Publish(ctx, tx, Changed, nil)
+	return o.book.store.Delete(ctx, tx, typ, id, ifVersion)
 }
 
 // absent says that there is nothing to be read, which the store then answers in its own words.

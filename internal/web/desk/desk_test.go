@@ -106,7 +106,7 @@ func TestMovingAVisitOn(t *testing.T) {
 	}
 	version := func() string { return strconv.FormatInt(now().Version, 10) }
 	f.check(t, []request{{name: "arrives", who: "ferris", method: "POST", path: "/schedule/" + id + "/status", form: url.Values{"status": {"arrived"}, "version": {version()}, "back": {"/millrace/schedule?date=2026-03-02"}}, status: 303, to: "/millrace/schedule?date=2026-03-02"}})
-	if now().Status != scheduling.Arrived || !slices.Contains(f.news(t), "scheduling.Changed") {
+	if now().Status != scheduling.Arrived || !slices.Contains(f.news(t), "Appointment") {
 		t.Fatalf("%+v, told %v", now(), f.news(t))
 	}
 	f.check(t, []request{

@@ -44,7 +44,7 @@ type bell struct {
 func (b *bell) Ring() <-chan struct{} { return b.ring }
 func (b *bell) Close()                { close(b.gone) }
 func (b *bell) Next(context.Context, auth.Staff) ([]string, []int64, error) {
-	return []string{"scheduling.Changed"}, []int64{1}, nil
+	return []string{"Appointment"}, []int64{1}, nil
 }
 
 const (
@@ -222,17 +222,14 @@ func (f *front) day(t testing.TB) (ids []string) {
 // news is what open screens were told so far.
 func (f *front) news(t testing.TB) (kinds []string) {
 	t.Helper()
-	l, err := f.Events.Feed().Listen(t.Context(), f.Doctor, 0)
+	l, err := f.Store.Listen(t.Context(), f.Doctor, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	events, _, err := l.Next(t.Context(), f.Doctor)
+	kinds, _, err = l.Next(t.Context(), f.Doctor)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, e := range events {
-		kinds = append(kinds, e.Kind)
 	}
 	return kinds
 }

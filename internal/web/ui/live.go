@@ -14,18 +14,20 @@ import (
 // Stream is one screen's view of what happens in its practice.
 type Stream interface {
 	Ring() <-chan struct{}
-	// Next gives the kinds of what is new, with their sequence numbers; never patient data.
-	Next(ctx context.Context, s auth.Staff) (kinds []string, seqs []int64, err error)
+	// Next gives the types of which something that the person may see has changed, with sequence numbers; never what. The word "missed"
+	// in place of a type says that everything is to be looked at anew.
+	Next(ctx context.Context, s auth.Staff) (types []string, seqs []int64, err error)
 	Close()
 }
 
 const (
 	heartbeat = 20 * time.Second
 	lookEvery = 250 * time.Millisecond // whether the session still stands; see auth.Peek
+	liveEvery = 200 * time.Millisecond // between two looks at what is new, however much is written
 	liveStall = 15 * time.Second       // a screen that takes nothing for so long is gone: it asks again when it is back
 )
 
-// liveRoute serves news as server-sent events. They carry only the kind of what happened; the page asks again for what it shows,
+// liveRoute serves news as server-sent events. They carry only the type of what has changed; the page asks again for what it shows,
 // under the same rights and on the same record as any other look.
 func (r *Router) liveRoute() {
 	if r.o.Live == nil {
@@ -66,11 +68,17 @@ func (r *Router) liveRoute() {
 			rc.Flush()
 			return false
 		}
+		ring := s.Ring()
+		var rested <-chan time.Time
 		for {
 			select {
 			case <-q.Context().Done():
 				return nil
-			case <-s.Ring():
+			case <-rested:
+				ring, rested = s.Ring(), nil
+				continue
+			case <-ring:
+				ring, rested = nil, clock.System().After(liveEvery)
 				if !alive() {
 					return nil
 				}
@@ -91,12 +99,12 @@ func (r *Router) liveRoute() {
 				}
 				continue
 			}
-			kinds, seqs, err := s.Next(q.Context(), q.Staff)
+			types, seqs, err := s.Next(q.Context(), q.Staff)
 			if err != nil {
 				return nil
 			}
 			within()
-			for i, k := range kinds {
+			for i, k := range types {
 				if _, err := fmt.Fprintf(w.hw, "id: %d\nevent: %s\ndata: %d\n\n", seqs[i], k, seqs[i]); err != nil {
 					return nil
 				}

@@ -20,7 +20,7 @@ type bell struct {
 func (b *bell) Ring() <-chan struct{} { return b.ring }
 func (b *bell) Close()                { close(b.closed) }
 func (b *bell) Next(context.Context, auth.Staff) ([]string, []int64, error) {
-	return []string{"scheduling.Changed"}, []int64{7}, nil
+	return []string{"Appointment"}, []int64{7}, nil
 }
 
 func TestLiveNews(t *testing.T) {
@@ -51,7 +51,7 @@ func TestLiveNews(t *testing.T) {
 			got = append(got, lines.Text())
 		}
 	}
-	if want := []string{"retry: 3000", "id: 7", "event: scheduling.Changed", "data: 7"}; len(got) != 4 || got[1] != want[1] || got[2] != want[2] || got[3] != want[3] {
+	if want := []string{"retry: 3000", "id: 7", "event: Appointment", "data: 7"}; len(got) != 4 || got[1] != want[1] || got[2] != want[2] || got[3] != want[3] {
 		t.Errorf("%q", got)
 	}
 	stop()
@@ -80,7 +80,7 @@ func TestLiveNewsEndWithTheSession(t *testing.T) {
 			if lines.Text() == want {
 				return true
 			}
-			if lines.Text() == "event: scheduling.Changed" && want == "event: signed-out" {
+			if lines.Text() == "event: Appointment" && want == "event: signed-out" {
 				t.Error("news after the end")
 			}
 		}
