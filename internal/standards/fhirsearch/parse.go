@@ -133,8 +133,8 @@ func (p *queryParser) parameter(name, value string) {
 		p.q.Format = value
 	case "_pretty":
 		p.q.Pretty = value == "true"
-	case "_contained":
-		if value != "false" {
+	case "_contained", "_containedType":
+		if name == "_containedType" || value != "false" {
 			p.report(name, fhir.Problem("not-supported", "Contained resources cannot be searched on their own.", "Leave _contained out or send _contained=false."))
 		}
 	default:

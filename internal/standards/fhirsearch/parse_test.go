@@ -135,6 +135,8 @@ func TestParseIssues(t *testing.T) {
 		{"Observation", "_total=some", "value: _total has a value it does not know. Use one of: none, estimate, accurate."},
 		{"Observation", "_elements=colour", "value: Observation has no element \"colour\"."},
 		{"Observation", "_contained=true", "not-supported: Contained resources"},
+		{"Observation", "_contained=both", "not-supported: Contained resources"},
+		{"Observation", "_containedType=container", "not-supported: Contained resources"},
 		{"Patient", "_has:Observation:code:x=1", "value: code of Observation is not a reference."},
 		{"Patient", "_has:Observation=1", "value: _has is not complete."},
 		{"Practitioner", "_has:Observation:patient:code=1", "value: patient of Observation never refers to a Practitioner."},

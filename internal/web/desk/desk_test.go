@@ -105,9 +105,10 @@ func TestMovingAVisitOn(t *testing.T) {
 		return b
 	}
 	version := func() string { return strconv.FormatInt(now().Version, 10) }
+	news := f.screen(t)
 	f.check(t, []request{{name: "arrives", who: "ferris", method: "POST", path: "/schedule/" + id + "/status", form: url.Values{"status": {"arrived"}, "version": {version()}, "back": {"/millrace/schedule?date=2026-03-02"}}, status: 303, to: "/millrace/schedule?date=2026-03-02"}})
-	if now().Status != scheduling.Arrived || !slices.Contains(f.news(t), "Appointment") {
-		t.Fatalf("%+v, told %v", now(), f.news(t))
+	if told := news(); now().Status != scheduling.Arrived || !slices.Contains(told, "Appointment") {
+		t.Fatalf("%+v, told %v", now(), told)
 	}
 	f.check(t, []request{
 		{name: "an old page", who: "ferris", method: "POST", path: "/schedule/" + id + "/status", form: url.Values{"status": {"no-show"}, "version": {"1"}}, status: 409},

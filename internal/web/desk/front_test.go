@@ -219,17 +219,20 @@ func (f *front) day(t testing.TB) (ids []string) {
 	return ids
 }
 
-// news is what open screens were told so far.
-func (f *front) news(t testing.TB) (kinds []string) {
+// screen begins to listen as an open screen of the doctor does, and gives what it is told from then on.
+func (f *front) screen(t testing.TB) (news func() []string) {
 	t.Helper()
-	l, err := f.Store.Listen(t.Context(), f.Doctor, 0)
+	l, err := f.Store.Listen(t.Context(), f.Doctor, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	kinds, _, err = l.Next(t.Context(), f.Doctor)
-	if err != nil {
-		t.Fatal(err)
+	t.Cleanup(l.Close)
+	return func() []string {
+		t.Helper()
+		types, _, err := l.Next(t.Context(), f.Doctor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return types
 	}
-	return kinds
 }
