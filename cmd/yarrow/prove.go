@@ -23,7 +23,6 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/codes"
-	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/guides"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/base/signon"
@@ -226,16 +225,6 @@ func standOn(b prove.Base) prove.Program {
 		RunDue: func(ctx context.Context) error {
 			_, err := h.queue.RunDue(ctx)
 			return err
-		},
-		Change: func(ctx context.Context, p auth.Practice, typ string) error {
-			r, err := g.store.Prepare(ctx, []byte(`{"resourceType":"`+typ+`","name":"A proof"}`))
-			if err != nil {
-				return err
-			}
-			return g.db.Do(ctx, auth.SystemScope(p.ID, "prove"), func(tx *db.Tx) error {
-				_, err := g.store.Create(ctx, tx, r)
-				return err
-			})
 		},
 	}
 	for _, r := range h.router.Routes() {

@@ -45,8 +45,6 @@ type Program struct {
 	// Work does what a node does in the background, until ctx ends; RunDue what is due now.
 	Work   func(ctx context.Context) error
 	RunDue func(ctx context.Context) error
-	// Change writes a resource of a type that is in nobody's record, so that the practice's screens are told of it.
-	Change func(ctx context.Context, p auth.Practice, typ string) error
 	// Furnish gives a practice what it has beside records (a sign-on, a hold, a host, a program), each with a word in its name.
 	Furnish func(ctx context.Context, p auth.Practice, admin auth.Staff, word string) (Furniture, error)
 }

@@ -126,7 +126,7 @@ func (j *judge) news(ctx context.Context, b auth.Practice) error {
 		p   auth.Practice
 		typ string
 	}{{b, elsewhere}, {j.in.practice, "Location"}, {j.twin.practice, "Location"}, {j.in.practice, "Organization"}, {j.twin.practice, "Organization"}} {
-		if err := j.p.Change(ctx, e.p, e.typ); err != nil {
+		if err := j.sow(ctx, e.p.ID, letterOf(e.p), func(x plant) bool { return x.typ == e.typ }); err != nil {
 			return err
 		}
 	}
