@@ -25,7 +25,7 @@ type turn struct {
 // batch is the transactions of one commit.
 type batch struct {
 	begun   bool
-	since   time.Time // when it began, in the world outside
+	since   time.Time // from when on batchTime counts, in the world outside
 	members int
 	lost    error         // nothing of it can be kept
 	done    chan struct{} // closed when err is decided

@@ -104,9 +104,8 @@ func (w *pgWriter) member(ctx context.Context, b *batch, tx *Tx, fn func(*Tx) er
 			return err
 		}
 		conn := res.Value()
-		now := clock.System().Now()
-		_ = conn.c.Conn().SetDeadline(now.Add(shareTime)) // fails where the connection does
-		b.begun, b.since = true, now
+		_ = conn.c.Conn().SetDeadline(clock.System().Now().Add(shareTime)) // fails where the connection does
+		b.begun = true
 		b.pg = &pgShare{res: res, s: &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: w.p, local: w.b.citus, shared: true, line: &w.baton}}
 	}
 	b.members++
@@ -114,6 +113,10 @@ func (w *pgWriter) member(ctx context.Context, b *batch, tx *Tx, fn func(*Tx) er
 	s.by, s.wrote = tx, false
 	tx.start(s)
 	err := tx.finish(fn(tx))
+	if b.since.IsZero() {
+		// What the first reads, it mostly reads for the others: a slow answer is no reason to let fewer of them join.
+		b.since = clock.System().Now()
+	}
 	w.left(b, tx, err)
 	return err
 }
