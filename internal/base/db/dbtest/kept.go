@@ -73,7 +73,7 @@ func (k *Kept) Names(t testing.TB, begin string) (names []string) {
 	return names
 }
 
-// Make makes a database anew: with the schema and no rows, or as a copy of the files of one that nobody has open.
+// Make makes a database anew: with nothing in it, or as a copy of the files of one that nobody has open.
 func (k *Kept) Make(t testing.TB, name, like string) {
 	t.Helper()
 	text := "CREATE DATABASE " + name + " OWNER " + owner
@@ -82,11 +82,6 @@ func (k *Kept) Make(t testing.TB, name, like string) {
 	}
 	k.Drop(t, name)
 	k.Super(t, "", text)
-	if like == "" {
-		if err := db.MigrateSet(t.Context(), k.c.url(owner, name), db.DefaultAppRole, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // Drop removes a database, if there is one of that name.
@@ -119,10 +114,13 @@ func (k *Kept) Super(t testing.TB, name string, statements ...string) {
 	}
 }
 
-// Open opens a database with the practices 1 and 2 in it. The caller closes it.
+// Open opens a database, brought up to today's schema, with the practices 1 and 2 in it. The caller closes it.
 func (k *Kept) Open(t testing.TB, name string) *DB {
 	t.Helper()
 	urls := k.c.urls(name)
+	if err := db.MigrateSet(t.Context(), urls.Owner, db.DefaultAppRole, nil); err != nil {
+		t.Fatal(err)
+	}
 	d := &DB{Dir: filepath.Join(t.TempDir(), "data"), URL: urls.App, Owner: urls.Owner, Super: urls.Super, Keys: k.keys, Clock: k.clock}
 	d.options = db.Options{DatabaseURL: d.URL}
 	d.openWith(t)
