@@ -11,6 +11,7 @@ import (
 const (
 	NoticeGlass   = "break-glass"      // a restricted chart was opened in an emergency
 	NoticeFailed  = "sign-in-failures" // somebody keeps failing to sign in
+	NoticeDevice  = "new-device"       // somebody signed in with a browser that was not known, and has others
 	NoticeSupport = "support"          // the hosting company used, or was given, access
 )
 

@@ -254,6 +254,7 @@ type SessionEntry struct {
 	Created  time.Time
 	Seen     time.Time
 	Locked   bool
+	Device   string // Device.ID, or ""
 }
 
 // Sessions lists the person's own open sessions in all practices, the latest first.

@@ -46,6 +46,7 @@ var (
 type sessionBody struct {
 	Address string `json:"address"`
 	Browser string `json:"browser"`
+	Device  string `json:"device,omitempty"` // Device.ID
 }
 
 func sessionPlace(id int64) []byte { return fmt.Appendf(nil, "session|%d", id) }
@@ -63,7 +64,7 @@ func newSession(tx *db.Tx, p Practice, user int64, how proof, from origin, remot
 	id = SessionID(binary.BigEndian.Uint64(random[:]) >> 1)
 	token = newToken()
 	hash := digest(token)
-	body, err := sealJSON(tx.Keys(), sessionPlace(int64(id)), sessionBody{hostOf(remote), browserFamily(agent)})
+	body, err := sealJSON(tx.Keys(), sessionPlace(int64(id)), sessionBody{Address: hostOf(remote), Browser: browserFamily(agent)})
 	if err != nil {
 		return "", 0, err
 	}
@@ -203,7 +204,7 @@ func listSessions(ctx context.Context, tx *db.Tx, user int64) ([]SessionEntry, e
 		if err := openJSON(tx.Keys(), sessionPlace(id), body, &b); err != nil {
 			return nil, err
 		}
-		e = SessionEntry{SessionID(id), db.PracticeID(practice), b.Address, b.Browser, instant(created), instant(seen), locked != 0}
+		e = SessionEntry{SessionID(id), db.PracticeID(practice), b.Address, b.Browser, instant(created), instant(seen), locked != 0, b.Device}
 		out = append(out, e)
 	}
 	return out, rows.Err()

@@ -191,7 +191,7 @@ func TestSecondFactorIsRequired(t *testing.T) {
 		if a := AccessOf(s); a.All || len(a.Types) > 0 {
 			t.Errorf("reaches %v", a)
 		}
-		if _, err := c.a.RememberDevice(t.Context(), s, ""); err == nil {
+		if _, err := c.a.RememberDevice(t.Context(), s, "", "", ""); err == nil {
 			t.Error("the device became known without a second factor")
 		}
 		if _, state, _ := c.resume(token); !state.MustEnrol {
@@ -247,7 +247,7 @@ func TestFailuresSlowWhoFails(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
 		c := newClinic(t, d)
 		_, s := c.signIn("ann.ash")
-		device, err := c.a.RememberDevice(t.Context(), s, "")
+		device, err := c.a.RememberDevice(t.Context(), s, "", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +321,7 @@ func TestDeviceIsForgottenAfterFailures(t *testing.T) {
 	d := dbtest.SQLite(t, nil)
 	c := newClinic(t, d)
 	_, s := c.signIn("ann.ash")
-	device, err := c.a.RememberDevice(t.Context(), s, "")
+	device, err := c.a.RememberDevice(t.Context(), s, "", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,7 +298,7 @@ func TestNothingSecretInTheClear(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		device, err := c.a.RememberDevice(t.Context(), s, "Firefox/1 Linux")
+		device, err := c.a.RememberDevice(t.Context(), s, "", "", "Firefox/1 Linux")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 type account struct {
 	Passkeys []auth.Passkey
 	Sessions []auth.SessionEntry
+	Devices  []auth.Device
 	TOTP     *auth.TOTPEnrolment
 	QR       square
 	Codes    []string
@@ -43,6 +44,9 @@ func (d *Desk) showAccount(w *ui.Reply, q *ui.Request, a account) (err error) {
 		return err
 	}
 	if a.Sessions, err = d.auth.Sessions(ctx, q.Staff); err != nil {
+		return err
+	}
+	if a.Devices, err = d.auth.Devices(ctx, q.Staff, q.Cookie("device")); err != nil {
 		return err
 	}
 	if d.signOn != nil {
@@ -153,6 +157,11 @@ func (d *Desk) removePasskey(w *ui.Reply, q *ui.Request) error {
 		return d.orStepUp(w, q, err)
 	}
 	return nil
+}
+
+// forgetDevice signs the person out of one of their browsers, which is then a new one.
+func (d *Desk) forgetDevice(w *ui.Reply, q *ui.Request) error {
+	return d.auth.ForgetDevice(once(w, q, "device.forgotten"), q.Staff, q.Staff.UserID(), q.Form("device"))
 }
 
 func (d *Desk) endSession(w *ui.Reply, q *ui.Request) error {

@@ -69,13 +69,12 @@ func (d *Desk) signIn(w *ui.Reply, q *ui.Request) error {
 	return nil
 }
 
-// Enter begins the session in the browser, says where to go next, and remembers the device, so that somebody else's failures cannot slow this person.
+// Enter begins the session in the browser, says where to go next, and remembers the device, so that it stands in the
+// person's list and somebody else's failures cannot slow them.
 func (d *Desk) Enter(w *ui.Reply, q *ui.Request, token string, staff auth.Staff, to string) string {
 	w.Begin(token)
-	if q.Cookie("device") == "" {
-		if device, err := d.auth.RememberDevice(q.Context(), staff, q.UserAgent()); err == nil {
-			w.SetCookie("device", device, 180*24*3600)
-		}
+	if device, err := d.auth.RememberDevice(q.Context(), staff, q.Cookie("device"), q.Remote(), q.UserAgent()); err == nil && device != q.Cookie("device") {
+		w.SetCookie("device", device, 180*24*3600)
 	}
 	return q.Back(to)
 }

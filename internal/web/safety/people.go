@@ -111,6 +111,7 @@ type profile struct {
 	User     auth.User
 	Choice   []auth.Role // the roles there are
 	Sessions []auth.SessionEntry
+	Devices  []auth.Device
 	SignIns  []audit.Entry
 	Trouble  trouble
 	Link     string // an invitation, the only time it is shown
@@ -141,6 +142,9 @@ func (o *Safety) showPerson(w *ui.Reply, q *ui.Request, status int, p profile) e
 		return err
 	}
 	if p.Sessions, err = o.auth.SessionsOf(ctx, q.Staff, id); err != nil {
+		return err
+	}
+	if p.Devices, err = o.auth.DevicesOf(ctx, q.Staff, id); err != nil {
 		return err
 	}
 	if p.SignIns, err = o.auth.SignIns(ctx, q.Staff, id, 20); err != nil {
@@ -188,6 +192,15 @@ func (o *Safety) enable(w *ui.Reply, q *ui.Request) error {
 		return err
 	}
 	return o.done(w, q, o.auth.Enable(q.Context(), q.Staff, id), "people.enabled.done")
+}
+
+// forgetDevice signs somebody out of one of their browsers, which is then a new one.
+func (o *Safety) forgetDevice(w *ui.Reply, q *ui.Request) error {
+	id, err := userID(q)
+	if err != nil {
+		return err
+	}
+	return o.done(w, q, o.auth.ForgetDevice(q.Context(), q.Staff, id, q.Form("device")), "device.forgotten")
 }
 
 func (o *Safety) signOut(w *ui.Reply, q *ui.Request) error {

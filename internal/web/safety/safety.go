@@ -36,6 +36,7 @@ func Register(r *ui.Router, a *auth.Auth, patients *patient.Directory, people *p
 	r.Act("/{practice}/people/{user}/disable", auth.UserAdmin, o.disable)
 	r.Act("/{practice}/people/{user}/enable", auth.UserAdmin, o.enable)
 	r.Act("/{practice}/people/{user}/sign-out", auth.UserAdmin, o.signOut)
+	r.Act("/{practice}/people/{user}/devices/forget", auth.UserAdmin, o.forgetDevice)
 	r.Act("/{practice}/people/{user}/reset", auth.UserAdmin, o.reset)
 
 	r.Page("/{practice}/roles", auth.UserAdmin, o.rolesPage)
