@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 type Receipt struct {
 	Format     string `json:"receipt"` // [ReceiptFormat]
 	Checkpoint string `json:"checkpoint"`
+
+	// Of what the practice declares, signed by itself: see [SignStatement]. There may be no checkpoint then.
+	Statement string `json:"statement,omitempty"`
 
 	// Of one entry. Proof then is the inclusion proof.
 	Entry *Line `json:"entry,omitempty"`
@@ -112,6 +116,14 @@ func (r *Receipt) Check(vkey string) (Signed, error) {
 	if r.Format != ReceiptFormat {
 		return Signed{}, fmt.Errorf("this is not a receipt of an audit log")
 	}
+	if r.Statement != "" {
+		if _, _, err := OpenStatement(r.Statement, vkey); err != nil {
+			return Signed{}, err
+		}
+		if r.Checkpoint == "" && r.Older == "" && r.Entry == nil && r.Proof == nil {
+			return Signed{}, nil
+		}
+	}
 	c, err := OpenCheckpoint(r.Checkpoint, vkey)
 	if err != nil {
 		return c, err
@@ -141,8 +153,11 @@ func (r *Receipt) Check(vkey string) (Signed, error) {
 	return c, nil
 }
 
-// ReadReceipt reads a receipt, or a bare checkpoint, which is a receipt of nothing but itself.
+// ReadReceipt reads a receipt, or a bare checkpoint or statement, which is a receipt of nothing but itself.
 func ReadReceipt(b []byte) (Receipt, error) {
+	if bytes.HasPrefix(b, []byte(statementHead)) {
+		return Receipt{Format: ReceiptFormat, Statement: string(b)}, nil
+	}
 	if len(b) > 0 && b[0] != '{' {
 		return Receipt{Format: ReceiptFormat, Checkpoint: string(b)}, nil
 	}

@@ -44,6 +44,9 @@ type Receipt struct {
 	Kept     int       `json:"kept"`               // protected by a rule or a hold
 	Earliest time.Time `json:"earliest,omitempty"` // when the first of those that a rule protects may be destroyed
 	Digest   string    `json:"-"`
+	// Signed is the receipt as the practice signs it, with the key of its audit (audit.SignStatement, kind "removal"): who has it and the
+	// practice's public key needs nothing else.
+	Signed string `json:"signed,omitempty"`
 }
 
 const maxOrder = 1000
@@ -205,12 +208,16 @@ func (j *judge) free(ctx context.Context, id string) error {
 // write stores the receipt and puts its digest on record, in the transaction of the removal.
 func (k *Keeper) write(tx *db.Tx, o Order, out *Receipt) error {
 	out.At = time.UnixMicro(tx.NowMicro()).UTC()
+	out.Signed = ""
 	plain, err := json.Marshal(out)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(plain)
 	out.Digest = hex.EncodeToString(sum[:])
+	if out.Signed, err = audit.SignStatement(tx.Keys(), "removal", string(plain)); err != nil {
+		return err
+	}
 	k.log.Record(tx, audit.Event{Action: audit.ActionDelete, Type: o.Type, ID: o.ID, Detail: fmt.Sprintf("expunge receipt %d sha256:%s", out.ID, out.Digest), Links: out.Removed})
 	return saveReceipt(tx, *out)
 }

@@ -2,6 +2,9 @@ package keeping
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -79,6 +82,24 @@ func TestHoldStopsErasure(t *testing.T) {
 		}
 		if kept, err := k.Receipt(ctx, who, r.ID); err != nil || !kept.Part || kept.Count != 500 {
 			t.Errorf("receipt %+v %v", kept, err)
+		}
+		// The receipt proves itself, with the practice's public key alone.
+		key, err := k.log.Key(ctx, sys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := k.Receipt(ctx, who, r.ID)
+		if err != nil || kept.Signed != r.Signed {
+			t.Errorf("kept as %q, given as %q: %v", kept.Signed, r.Signed, err)
+		}
+		kind, text, err := audit.OpenStatement(r.Signed, key)
+		sum := sha256.Sum256([]byte(text))
+		var said Receipt
+		if err != nil || kind != "removal" || hex.EncodeToString(sum[:]) != r.Digest || json.Unmarshal([]byte(text), &said) != nil || said.Count != 500 || said.Reason != order.Reason {
+			t.Errorf("%s %s: %v", kind, text, err)
+		}
+		if _, _, err := audit.OpenStatement(strings.Replace(r.Signed, `"count":500`, `"count":100`, 1), key); err == nil {
+			t.Error("a changed receipt passes")
 		}
 		if err := k.Lift(ctx, who, hold.ID, "the inquiry is over"); err != nil {
 			t.Fatal(err)

@@ -63,7 +63,7 @@ func expunge(ctx context.Context, c *fhirapi.Call, k *keeping.Keeper) (*fhirapi.
 		return nil, err
 	}
 	c.See(audit.Event{Action: audit.ActionDelete, Type: c.Type, ID: c.ID, Detail: fmt.Sprintf("$expunge, receipt %d", r.ID), Links: r.Removed})
-	ps := []fhirjson.Node{named("receipt", "valueString", strconv.FormatInt(r.ID, 10)), named("digest", "valueString", "sha256:"+r.Digest),
+	ps := []fhirjson.Node{named("receipt", "valueString", strconv.FormatInt(r.ID, 10)), named("digest", "valueString", "sha256:"+r.Digest), named("signed", "valueString", r.Signed),
 		named("when", "valueInstant", r.At.Format("2006-01-02T15:04:05.000000Z")), named("reason", "valueString", r.Reason), named("what", "valueCode", r.What),
 		named("count", "valueInteger", fhirjson.NewNumber(strconv.Itoa(r.Count))), named("kept", "valueInteger", fhirjson.NewNumber(strconv.Itoa(r.Kept)))}
 	if !r.Earliest.IsZero() {
