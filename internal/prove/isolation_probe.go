@@ -471,6 +471,7 @@ func (j *judge) screens(ctx context.Context) {
 			ids[place] = append(slices.Clone(ids[place]), id)
 		}
 	}
+	posted := map[string]string{}
 	all := slices.Clone(j.p.Screens)
 	for _, pattern := range j.p.Routes {
 		method, path, ok := strings.Cut(pattern, " ")
@@ -513,7 +514,12 @@ func (j *judge) screens(ctx context.Context) {
 					p = probe{method: s.Method, path: path, body: form, kind: "application/x-www-form-urlencoded"}
 				}
 				j.r.Count("probes", 1)
-				j.clean(p, send(ctx, j.p.Handler, p, j.in.header), form)
+				// What a form was sent stands on the pages beside it: names of what somebody made.
+				beside := strings.Join(strings.SplitN(s.Pattern, "/", 4)[:min(3, strings.Count(s.Pattern, "/")+1)], "/")
+				if s.Method != "GET" {
+					posted[beside] += form
+				}
+				j.clean(p, send(ctx, j.p.Handler, p, j.in.header), form+posted[beside])
 			}
 		}
 	}
