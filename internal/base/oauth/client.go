@@ -428,12 +428,18 @@ type clientList struct {
 func (s *Server) Clients(ctx context.Context, p db.PracticeID) ([]*Client, error) {
 	s.mu.Lock()
 	known, ok := s.clients[p]
-	forgets := s.forgets
 	s.mu.Unlock()
 	if ok && s.fresh(known.read) {
 		return known.all, nil
 	}
-	known = clientList{read: s.clock.Now()}
+	return s.readClients(ctx, p)
+}
+
+func (s *Server) readClients(ctx context.Context, p db.PracticeID) ([]*Client, error) {
+	s.mu.Lock()
+	forgets := s.forgets
+	s.mu.Unlock()
+	known := clientList{read: s.clock.Now()}
 	err := s.db.View(ctx, work(p), func(tx *db.Tx) error {
 		var err error
 		known.all, err = loadClients(ctx, tx)
@@ -456,18 +462,30 @@ func (s *Server) Clients(ctx context.Context, p db.PracticeID) ([]*Client, error
 	return known.all, nil
 }
 
-// Client finds a client by its id; an Issue of code "not-found" when there is none.
+// Client finds a client by its id; an Issue of code "not-found" when there is none. What is remembered never decides that a program is
+// not there or stopped: another process may have registered it, or let it in again, a moment ago.
 func (s *Server) Client(ctx context.Context, p db.PracticeID, id string) (*Client, error) {
 	all, err := s.Clients(ctx, p)
+	if c := named(all, id); c != nil && c.Usable() {
+		return c, nil
+	}
+	if err == nil {
+		all, err = s.readClients(ctx, p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range all {
-		if c.ID == id {
-			return c, nil
-		}
+	if c := named(all, id); c != nil {
+		return c, nil
 	}
 	return nil, noSuchClient()
+}
+
+func named(all []*Client, id string) *Client {
+	if i := slices.IndexFunc(all, func(c *Client) bool { return c.ID == id }); i >= 0 {
+		return all[i]
+	}
+	return nil
 }
 
 // Launchable lists the clients that can be started from a chart.
