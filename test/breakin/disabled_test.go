@@ -79,10 +79,12 @@ func TestDisabledIsDisabled(t *testing.T) {
 				p := h.signIn("willow", way.login)
 				held := p.connect(client[1])
 				pending := p.ask(client[1])
-				// People cannot subscribe: what they hear is the news of their screen, and what a program of theirs may read.
-				if a := h.fhir(held.access, "POST", "/Subscription", listening); a.status != http.StatusForbidden {
-					t.Errorf("a person's program subscribed: %d %s", a.status, a.text())
+				var sub struct{ ID string }
+				if a := h.fhir(held.access, "POST", "/Subscription", listening); a.status != http.StatusCreated || json.Unmarshal([]byte(a.body), &sub) != nil {
+					t.Fatalf("a person's program does not subscribe: %d %s", a.status, a.text())
 				}
+				events := h.follow(t, "/willow/subscriptions/"+sub.ID+"/events", "Authorization", "Bearer "+held.access)
+				events.says(t, "handshake")
 				news := h.follow(t, "/willow/live", "Cookie", p.cookie())
 				news.says(t, "retry")
 				export := h.export(t, held.access)
@@ -108,6 +110,9 @@ func TestDisabledIsDisabled(t *testing.T) {
 					"who the person is": func() bool {
 						return h.ask("GET", "/willow/oauth/userinfo", "", "Authorization", "Bearer "+held.access).status == http.StatusOK
 					},
+					"a new stream": func() bool {
+						return h.streams("/willow/subscriptions/"+sub.ID+"/events", "Authorization", "Bearer "+held.access)
+					},
 					"a code from before": func() bool { return h.redeem(client[1], pending).status == http.StatusOK },
 				})
 				if a := h.refresh(client[1], held.refresh); a.status != http.StatusBadRequest || !strings.Contains(a.body, "invalid_grant") {
@@ -117,7 +122,12 @@ func TestDisabledIsDisabled(t *testing.T) {
 					t.Error("the person signs in again")
 				}
 				news.ends(t, end)
+				before := events.said.Load()
 				h.put(system, `{"resourceType":"Patient","name":[{"family":"Later"}],"birthDate":"1981-02-03","gender":"male"}`)
+				events.ends(t, end)
+				if text := events.text.String()[before:]; strings.Contains(text, "notification") {
+					t.Errorf("something was told after the end: %s", text)
+				}
 				if got := half(); got >= export.size {
 					t.Errorf("a file on its way came whole: %d bytes of %d", got, export.size)
 				}
