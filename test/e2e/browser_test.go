@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -73,9 +74,12 @@ func (v *visitor) open(path string) {
 	if !strings.HasPrefix(path, "http") {
 		path = v.base + path
 	}
-	// A form that was just sent may still be on its way; the browser then gives up on the newer address.
+	// A form that was just sent may still be on its way; the browser then gives up on the newer address, and does not always say so.
 	for range 3 {
-		if err := chromedp.Run(v.ctx, chromedp.Navigate(path)); err == nil || !strings.Contains(err.Error(), "ERR_ABORTED") {
+		ctx, cancel := context.WithTimeout(v.ctx, patience)
+		err := chromedp.Run(ctx, chromedp.Navigate(path))
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "ERR_ABORTED") && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
 		time.Sleep(200 * time.Millisecond)
