@@ -145,32 +145,13 @@ func (a *Auth) RetireRole(ctx context.Context, by db.Scope, role Role) error {
 	})
 }
 
-// changeRole changes the practice's own roles, with its rules as they are in the same transaction.
+// changeRole changes the practice's own roles.
 func (a *Auth) changeRole(ctx context.Context, by db.Scope, change func(tx *db.Tx, r *rules) error) error {
-	if err := may(by, UserAdmin); err != nil {
-		return err
-	}
-	if err := a.RecentIfStaff(by); err != nil {
-		return err
-	}
-	err := a.db.Do(ctx, by, func(tx *db.Tx) error {
-		epoch, err := kernelEpoch(ctx, tx)
-		if err != nil {
-			return err
-		}
-		now, err := loadRules(ctx, tx, epoch)
-		if err != nil {
-			return err
-		}
-		if err := change(tx, now); err != nil {
-			return err
-		}
-		return a.changed(ctx, tx)
-	})
+	err := a.changeRules(ctx, by, func(tx *db.Tx, now *rules) (bool, error) { return true, change(tx, now) })
 	if db.IsUnique(err) {
 		return fhir.Problem("conflict", "Somebody else made a role at the same moment.", "Look at the roles, and try again.")
 	}
-	return onlyIssue(err)
+	return err
 }
 
 // ownRole finds a role of the practice's own that is in use.

@@ -162,6 +162,26 @@ func (m *matrix) check(cells []RoleRule) error {
 // ChangeMatrix saves cells of the matrix of roles of the caller's practice. It needs a recent proof, is on record
 // cell by cell, and holds on every node within a second, for sessions and tokens that are in use too.
 func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) error {
+	return a.changeRules(ctx, by, func(tx *db.Tx, now *rules) (changed bool, err error) {
+		if err := now.matrix.check(cells); err != nil {
+			return false, err
+		}
+		for _, c := range cells {
+			was := now.matrix.value(c.Role, c.Kind, c.Name)
+			if was == c.Value {
+				continue
+			}
+			changed = true
+			writeCell(tx, now.matrix, c, by.Actor().UserID)
+			a.log.Record(tx, audit.Event{Action: audit.ActionPrivilege, Type: "Role", ID: string(c.Role),
+				Detail: string(c.Kind) + " " + c.Name + " from " + c.words(was) + " to " + c.words(c.Value)})
+		}
+		return changed, nil
+	})
+}
+
+// changeRules changes what roles may do, or the roles of the practice's own, with its rules as they are in the same transaction.
+func (a *Auth) changeRules(ctx context.Context, by db.Scope, change func(tx *db.Tx, now *rules) (changed bool, err error)) error {
 	if err := may(by, UserAdmin); err != nil {
 		return err
 	}
@@ -177,22 +197,8 @@ func (a *Auth) ChangeMatrix(ctx context.Context, by db.Scope, cells []RoleRule) 
 		if err != nil {
 			return err
 		}
-		if err := now.matrix.check(cells); err != nil {
+		if changed, err := change(tx, now); err != nil || !changed {
 			return err
-		}
-		changed := false
-		for _, c := range cells {
-			was := now.matrix.value(c.Role, c.Kind, c.Name)
-			if was == c.Value {
-				continue
-			}
-			changed = true
-			writeCell(tx, now.matrix, c, by.Actor().UserID)
-			a.log.Record(tx, audit.Event{Action: audit.ActionPrivilege, Type: "Role", ID: string(c.Role),
-				Detail: string(c.Kind) + " " + c.Name + " from " + c.words(was) + " to " + c.words(c.Value)})
-		}
-		if !changed {
-			return nil
 		}
 		return a.changed(ctx, tx)
 	})
