@@ -23,12 +23,13 @@ type postgresBackend struct {
 	system   *pgPool
 	fitting  sync.Map // PracticeID: its keys are those it was made with
 	citus    bool
+	readers  readers
 
 	writers sync.Map // PracticeID: *pgWriter
 }
 
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
-	b := &postgresBackend{db: d}
+	b := &postgresBackend{db: d, readers: newReaders()}
 	var err error
 	if b.practice, err = newPool(o.DatabaseURL, practiceSchema); err != nil {
 		return nil, err
@@ -84,6 +85,9 @@ func (b *postgresBackend) alone(ctx context.Context, tx *Tx, fn func(*Tx) error)
 }
 
 func (b *postgresBackend) view(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	if tx.Practice() != System {
+		defer b.readers.place(ctx)()
+	}
 	return b.once(ctx, tx, fn)
 }
 
