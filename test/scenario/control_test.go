@@ -88,7 +88,7 @@ func TestCommandsReachTheServer(t *testing.T) {
 func TestAnImportThroughTheServerIsStopped(t *testing.T) {
 	h := onSQLite(t)
 	h.must("practice", "add", "willow", "Willow Clinic")
-	dir := crowd(t, 60, 120)
+	dir := crowd(t, 240, 120) // some seconds of work on a fast machine
 	t.Run("served", func(t *testing.T) {
 		h := h.in(t)
 		cmd := command(t, append([]string{"serve", "--proxy", "--url", "https://ehr.example.org", "--listen", "127.0.0.1:0"}, h.place()...)...)
@@ -99,7 +99,7 @@ func TestAnImportThroughTheServerIsStopped(t *testing.T) {
 		if err := imp.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(700 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		_ = imp.Process.Signal(os.Interrupt)
 		_ = imp.Wait()
 		if code := imp.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "The import stopped") || !strings.Contains(errs.String(), "are kept") {
