@@ -15,6 +15,15 @@ func (j *judge) files(ctx context.Context) error {
 	if err := j.p.RunDue(ctx); err != nil { // what earlier probes began
 		return err
 	}
+	if j.r.Control { // without its guard the type has been written over and deleted by the probes before
+		for _, k := range []key{j.in, j.twin} {
+			if err := j.sow(ctx, k.practice.ID, letterOf(k.practice), func(x plant) bool {
+				return x.typ == unguardedType && (k.practice.ID == j.in.practice.ID || j.in.sees(x) || published(x))
+			}); err != nil {
+				return err
+			}
+		}
+	}
 	hidden := plant{typ: unguardedType, patient: 2, apart: true}
 	lines := `{"resourceType":"` + hidden.typ + `","id":"` + hidden.id(home) + `","status":"final","code":{"text":"x"}}` + "\n" + `{"resourceType":"Patient","id":"` + strings.Repeat("n", 12) + `"}` + "\n{}\n"
 	asks := []probe{
