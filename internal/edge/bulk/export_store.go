@@ -80,6 +80,21 @@ func storeExport(ctx context.Context, tx *db.Tx, o *order) (ok bool, err error) 
 	return n == 1, err
 }
 
+// advance stores a step of the work with the parts it made. It is errLost when somebody else has stored one, or removed the work,
+// since it was read.
+func advance(ctx context.Context, tx *db.Tx, o *order, parts []sealedPart) error {
+	ok, err := storeExport(ctx, tx, o)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errLost
+	}
+	o.step++
+	storeParts(tx, o.h, parts)
+	return nil
+}
+
 func deleteExport(ctx context.Context, tx *db.Tx, h int64) error {
 	_, err := tx.Exec(ctx, dropExport, int64(tx.Practice()), h)
 	return err

@@ -329,16 +329,7 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 			}
 			sealed = []sealedPart{p}
 		}
-		ok, err := storeExport(ctx, tx, &now)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return errLost
-		}
-		now.step++
-		storeParts(tx, now.h, sealed)
-		return nil
+		return advance(ctx, tx, &now, sealed)
 	})
 	if err == nil {
 		*o = now
@@ -388,12 +379,7 @@ func (e *Exports) sayWhoseItWas(ctx context.Context, p db.PracticeID, o *order) 
 		}
 		now = *o
 		now.Told = nil
-		ok, err := storeExport(ctx, tx, &now)
-		if err == nil && !ok {
-			err = errLost
-		}
-		now.step++
-		return err
+		return advance(ctx, tx, &now, nil)
 	})
 	if err == nil {
 		*o = now
@@ -421,14 +407,10 @@ func (e *Exports) rest(ctx context.Context, s db.Scope, j *jobs.Job, o *order, o
 				return err
 			}
 		}
-		ok, err := storeExport(ctx, tx, &now)
-		if err != nil {
+		if err := advance(ctx, tx, &now, nil); err != nil {
 			return err
 		}
-		if !ok {
-			return errLost
-		}
-		if now.step++; !over {
+		if !over {
 			if err := e.plan(ctx, tx, &now); err != nil {
 				return err
 			}

@@ -255,16 +255,7 @@ func (e *Exports) fetch(ctx context.Context, s db.Scope, j *jobs.Job, o *order) 
 			now.Files[0].Parts += got.Parts
 		}
 		e.o.Audit.Record(tx, event)
-		ok, err := storeExport(ctx, tx, &now)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return errLost
-		}
-		now.step++
-		storeParts(tx, now.h, sealed)
-		return nil
+		return advance(ctx, tx, &now, sealed)
 	}); err != nil {
 		return err
 	}

@@ -140,15 +140,9 @@ func (e *Exports) commit(ctx context.Context, s db.Scope, j *jobs.Job, w *writer
 			}
 			o.state, o.expires = done, tx.Now().Add(kept).UnixMicro()
 		}
-		ok, err := storeExport(ctx, tx, o)
-		if err != nil {
+		if err := advance(ctx, tx, o, w.sealed); err != nil {
 			return err
 		}
-		if !ok {
-			return errLost
-		}
-		o.step++
-		storeParts(tx, o.h, w.sealed)
 		for _, n := range w.spent {
 			if err := deleteFile(ctx, tx, o.h, n); err != nil {
 				return err
