@@ -29,13 +29,9 @@ func (d *Desk) registrationPage(w *ui.Reply, q *ui.Request) error {
 
 func (d *Desk) showRegistration(w *ui.Reply, q *ui.Request, status int, v registration) error {
 	id := q.Path("patient")
-	known, err := d.patients.Get(q.Context(), q.Staff, id)
+	h, err := Seen(q, d.patients, id)
 	if err != nil {
 		return err
-	}
-	h, open := known[id]
-	if !open {
-		return Unseen(q, d.patients, id)
 	}
 	v.Patient = h
 	if v.Now, err = d.patients.Registration(q.Context(), q.Staff, id); err != nil {
@@ -83,8 +79,20 @@ func (d *Desk) correct(w *ui.Reply, q *ui.Request) error {
 	return err
 }
 
-// Unseen answers for a patient whom the person does not see: with the door of a closed chart, or that there is nobody.
-func Unseen(q *ui.Request, patients *patient.Directory, id string) error {
+// Seen is a patient whom the person sees. The error answers for any other.
+func Seen(q *ui.Request, patients *patient.Directory, id string) (patient.Hit, error) {
+	known, err := patients.Get(q.Context(), q.Staff, id)
+	if err != nil {
+		return patient.Hit{}, err
+	}
+	if h, open := known[id]; open {
+		return h, nil
+	}
+	return patient.Hit{}, unseen(q, patients, id)
+}
+
+// unseen answers for a patient whom the person does not see: with the door of a closed chart, or that there is nobody.
+func unseen(q *ui.Request, patients *patient.Directory, id string) error {
 	_, closed, err := patients.Closed(q.Context(), q.Staff, id)
 	switch {
 	case err != nil:

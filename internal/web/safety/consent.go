@@ -82,13 +82,9 @@ func (o *Safety) chartPrivacyPage(w *ui.Reply, q *ui.Request) error {
 
 func (o *Safety) showChartPrivacy(w *ui.Reply, q *ui.Request, status int, v chartPrivacy) error {
 	id := q.Path("patient")
-	known, err := o.patients.Get(q.Context(), q.Staff, id)
+	h, err := desk.Seen(q, o.patients, id)
 	if err != nil {
 		return err
-	}
-	h, open := known[id]
-	if !open {
-		return desk.Unseen(q, o.patients, id)
 	}
 	v.Patient = h
 	if v.Privacy, err = o.patients.Privacy(q.Context(), q.Staff, id); err != nil {

@@ -150,13 +150,9 @@ func (o *Safety) recordPage(w *ui.Reply, q *ui.Request) error {
 
 func (o *Safety) showRecord(w *ui.Reply, q *ui.Request, status int, v recordPrivacy) (err error) {
 	ctx, id := q.Context(), q.Path("patient")
-	known, err := o.patients.Get(ctx, q.Staff, id)
+	h, err := desk.Seen(q, o.patients, id)
 	if err != nil {
 		return err
-	}
-	h, open := known[id]
-	if !open {
-		return desk.Unseen(q, o.patients, id)
 	}
 	v.Patient = h
 	if v.Record, err = o.patients.Marks(ctx, q.Staff, id, q.Path("type"), q.Path("record")); err != nil {
