@@ -3,6 +3,7 @@ package fhirpath
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/apd/v3"
 )
@@ -103,10 +104,10 @@ func arithmetic(op string, x, y Item) (Collection, error) {
 	return single(decimalItem(r)), nil
 }
 
-// integerResult is empty where the number leaves 64 bits.
+// integerResult is empty where the number leaves the 32 bits of an Integer (N1, sections Integer and Math).
 func integerResult(d *apd.Decimal) Collection {
 	n, err := d.Int64()
-	if err != nil {
+	if err != nil || n > math.MaxInt32 || n < math.MinInt32 {
 		return nil
 	}
 	return single(intItem(n))

@@ -90,7 +90,7 @@ func TestInvariants(t *testing.T) {
 	rules, total := invariants(t, dir)
 	evaluated := 0
 	check := func(resource *fhirjson.Node, it fhirpath.Item, r rule) {
-		env := &fhirpath.Env{Model: model, Resource: resource, RootResource: resource}
+		env := &fhirpath.Env{Model: model, Resource: resource, RootResource: resource, ManyAs: true}
 		evaluated++
 		if it.Node == nil {
 			return
@@ -103,7 +103,7 @@ func TestInvariants(t *testing.T) {
 	all := mustCompile(t, "descendants()")
 	for _, n := range examples(t) {
 		typ := n.Get("resourceType").Text()
-		env := &fhirpath.Env{Model: model}
+		env := &fhirpath.Env{Model: model, ManyAs: true}
 		for _, r := range rules[typ] {
 			if r.key == "ele-1" || r.key == "ext-1" {
 				continue // below, for every element once

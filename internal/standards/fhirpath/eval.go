@@ -41,7 +41,16 @@ type Env struct {
 	// Strict makes errors of what is otherwise empty or chance: an element the model does not know, the
 	// first of children(), a condition of iif() that is no boolean.
 	Strict bool
+	// ManyAs lets as take several items, as ofType does: R4's own search expressions need it.
+	ManyAs bool
 	Steps  int // budget; 0 means DefaultSteps
+
+	// Codes answers memberOf() as profile.Validator.Codes does; Subsumes answers whether code a of a system is b or an
+	// ancestor of b; Conforms whether an element meets the profile with a URL. known is false when that cannot be told;
+	// then, and where they are nil, the functions are empty (conformsTo() is an error).
+	Codes    func(valueSet, system, code string) (ok, known bool)
+	Subsumes func(system, a, b string) (ok, known bool)
+	Conforms func(it Item, url string) (ok, known bool)
 }
 
 // DefaultSteps bounds one evaluation, to about a second of work and 100 MB at worst.
@@ -63,6 +72,11 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 	c := &evaluator{env: env, model: env.Model, left: env.Steps}
 	if c.left <= 0 {
 		c.left = DefaultSteps
+	}
+	if env.Strict {
+		if err := e.check(env.Model, rootType); err != nil {
+			return nil, err
+		}
 	}
 	if root != nil {
 		c.root = Item{Node: root, Type: rootType}
@@ -181,20 +195,21 @@ func truth(col Collection) (tri, error) {
 	return unknown, fmt.Errorf("a condition needs one value, not %d", len(col))
 }
 
-// one returns the only item of col as a system value where it is primitive; ok is false when it is empty.
+// one returns the only item of col as a system value where it is primitive; ok is false when it is empty, or a primitive
+// that has extensions but no value.
 func one(col Collection) (it Item, ok bool, err error) {
 	switch len(col) {
 	case 0:
 		return Item{}, false, nil
 	case 1:
-		return col[0].system(), true, nil
+		return col[0].system(), col[0].sys != sysNone || col[0].Node != nil, nil
 	}
 	return Item{}, false, fmt.Errorf("one value is needed, not %d", len(col))
 }
 
 // textArg evaluates n to a single text.
 func (c *evaluator) textArg(n node) (s string, ok bool, err error) {
-	col, err := n.eval(c)
+	col, err := c.scoped(n)
 	if err != nil {
 		return "", false, err
 	}
@@ -214,7 +229,7 @@ func oneText(col Collection) (s string, ok bool, err error) {
 
 // intArg evaluates n to a single integer.
 func (c *evaluator) intArg(n node) (i int, ok bool, err error) {
-	col, err := n.eval(c)
+	col, err := c.scoped(n)
 	if err != nil {
 		return 0, false, err
 	}

@@ -51,7 +51,7 @@ func runTruths(want tri, found bool) func(*evaluator, *call, Collection) (Collec
 }
 
 // argument evaluates an argument that is a collection of its own, relative to $this and not to the input.
-func (c *evaluator) argument(f *call, i int) (Collection, error) { return f.args[i].eval(c) }
+func (c *evaluator) argument(f *call, i int) (Collection, error) { return c.scoped(f.args[i]) }
 
 func (c *evaluator) subset(part, of Collection) (Collection, error) {
 	s, err := c.setOf(of)
@@ -116,7 +116,7 @@ func runGetValue(_ *evaluator, _ *call, in Collection) (Collection, error) {
 
 func runCoalesce(c *evaluator, f *call, _ Collection) (Collection, error) {
 	for _, a := range f.args {
-		if r, err := a.eval(c); err != nil || len(r) > 0 {
+		if r, err := c.scoped(a); err != nil || len(r) > 0 {
 			return r, err
 		}
 	}
@@ -295,9 +295,9 @@ func runIif(c *evaluator, f *call, in Collection) (Collection, error) {
 		}
 		switch {
 		case t == isTrue:
-			result, err = f.args[1].eval(c)
+			result, err = c.scoped(f.args[1])
 		case len(f.args) == 3:
-			result, err = f.args[2].eval(c)
+			result, err = c.scoped(f.args[2])
 		}
 		return false, err
 	}
@@ -307,7 +307,7 @@ func runIif(c *evaluator, f *call, in Collection) (Collection, error) {
 		defer func() { c.focus = focus }()
 		c.focus = in
 	}
-	cond, err := f.args[0].eval(c)
+	cond, err := c.scoped(f.args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +320,7 @@ func runAggregate(c *evaluator, f *call, in Collection) (Collection, error) {
 	defer func() { c.total = outer }()
 	c.total = nil
 	if len(f.args) == 2 {
-		start, err := f.args[1].eval(c)
+		start, err := c.scoped(f.args[1])
 		if err != nil {
 			return nil, err
 		}
@@ -381,7 +381,7 @@ func runDefineVariable(c *evaluator, f *call, in Collection) (Collection, error)
 	if len(f.args) == 2 {
 		focus := c.focus
 		c.focus = in
-		value, err = f.args[1].eval(c)
+		value, err = c.scoped(f.args[1])
 		c.focus = focus
 		if err != nil {
 			return nil, err

@@ -149,7 +149,7 @@ func toTemporal(k sysKind) conversion {
 			if k == sysTime {
 				s = strings.TrimPrefix(s, "T")
 			}
-			t, ok := parseTemporal(strings.TrimPrefix(s, "@"), k)
+			t, ok := parseTemporal(s, k)
 			if ok && k == sysDate && strings.HasSuffix(s, "T") {
 				ok = false
 			}
@@ -181,19 +181,61 @@ func toQuantity(it Item) (Item, bool) {
 		d, _ := toDecimal(it)
 		return quantityItem(d.num, "1"), true
 	case sysString:
-		value, unit, _ := strings.Cut(strings.TrimSpace(it.text), " ")
-		d, ok := plainDecimal(value)
-		unit = strings.TrimSpace(unit)
-		switch {
-		case !ok:
-			return it, false
-		case unit == "":
-			return quantityItem(d, "1"), true
-		case calendarUnit(unit) != "":
-			return quantityItem(d, unit), true
-		case len(unit) > 2 && unit[0] == '\'' && unit[len(unit)-1] == '\'':
-			return quantityItem(d, unit[1:len(unit)-1]), true
+		if q, ok := parseQuantity(it.text); ok {
+			return q, true
 		}
 	}
 	return it, false
+}
+
+// parseQuantity reads (+|-)?\d+(\.\d+)?\s*('unit'|calendar word)? (N1, section toQuantity).
+func parseQuantity(s string) (Item, bool) {
+	end := 0
+	for end < len(s) && (isDigit(s[end]) || s[end] == '.' || end == 0 && (s[end] == '+' || s[end] == '-')) {
+		end++
+	}
+	d, ok := plainDecimal(s[:end])
+	if !ok {
+		return Item{}, false
+	}
+	unit := strings.TrimLeft(s[end:], " \t\r\n")
+	switch {
+	case unit == "":
+		return quantityItem(d, "1"), end == len(s)
+	case calendarUnit(unit) != "":
+		return quantityItem(d, unit), true
+	case len(unit) > 2 && unit[0] == '\'' && strings.IndexByte(unit[1:], '\'') == len(unit)-2:
+		return quantityItem(d, unit[1:len(unit)-1]), true
+	}
+	return Item{}, false
+}
+
+// runQuantity is toQuantity([unit]): with a unit, the quantity is converted to it or there is none.
+func runQuantity(c *evaluator, f *call, in Collection) (Collection, error) {
+	it, ok, err := one(in)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if it, ok = toQuantity(it); !ok {
+		return nil, nil
+	}
+	if len(f.args) == 0 {
+		return single(it), nil
+	}
+	unit, ok, err := c.textArg(f.args[0])
+	if err != nil || !ok {
+		return nil, err
+	}
+	if it, ok = inUnit(it, unit); !ok {
+		return nil, nil
+	}
+	return single(it), nil
+}
+
+func runConvertsToQuantity(c *evaluator, f *call, in Collection) (Collection, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out, err := runQuantity(c, f, in)
+	return boolCol(len(out) == 1), err
 }

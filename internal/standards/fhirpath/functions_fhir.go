@@ -205,14 +205,22 @@ func safeAttribute(a xml.Attr) bool {
 	return !strings.HasPrefix(name, "on")
 }
 
-// runConformsTo answers for the base definitions of types. Other profiles need a validator, so they are
-// an error rather than a guess.
+// runConformsTo answers for the base definitions of types itself and asks Env.Conforms about profiles. What neither
+// knows is an error rather than a guess.
 func runConformsTo(c *evaluator, f *call, in Collection) (Collection, error) {
 	url, ok, err := c.textArg(f.args[0])
 	if err != nil || !ok || len(in) == 0 {
 		return nil, err
 	}
 	name, core := strings.CutPrefix(url, "http://hl7.org/fhir/StructureDefinition/")
+	if len(in) == 1 && c.env.Conforms != nil {
+		if err := c.spend(1000); err != nil {
+			return nil, err
+		}
+		if ok, known := c.env.Conforms(in[0], url); known {
+			return boolCol(ok), nil
+		}
+	}
 	if len(in) > 1 || !core || (typeSpec{name: name}).known(c) != nil {
 		return nil, fmt.Errorf("cannot check %s here", url)
 	}

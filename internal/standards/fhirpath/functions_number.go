@@ -53,13 +53,7 @@ func result(r *apd.Decimal, err error) Collection {
 	if err != nil || r.Form != apd.Finite {
 		return nil
 	}
-	r.Reduce(r)
-	if r.Exponent > 0 { // Reduce writes 100 as 1E2
-		if q, ok := quantize(r, 0, apd.RoundHalfUp); ok {
-			r = q
-		}
-	}
-	return single(decimalItem(r))
+	return single(decimalItem(reduced(r)))
 }
 
 func numberExp(d *apd.Decimal, _ bool) Collection {
@@ -139,9 +133,11 @@ func runPower(c *evaluator, f *call, in Collection) (Collection, error) {
 	if x.num.Sign() < 0 && !isWhole(y.num) {
 		return nil, nil
 	}
-	r := new(apd.Decimal)
-	if _, err := decimals.Pow(r, x.num, y.num); err != nil {
-		return nil, nil
+	r := apd.New(1, 0)
+	if !y.num.IsZero() { // anything to the power of 0 is 1
+		if _, err := decimals.Pow(r, x.num, y.num); err != nil {
+			return nil, nil
+		}
 	}
 	if x.sys == sysInteger && y.sys == sysInteger && y.num.Sign() >= 0 {
 		return integerResult(r), nil

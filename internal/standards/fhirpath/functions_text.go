@@ -129,9 +129,9 @@ func textDecode(s string, a []string) (Collection, error) {
 	case "hex":
 		b, err = hex.DecodeString(s)
 	case "base64":
-		b, err = base64.StdEncoding.DecodeString(s)
+		b, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	case "urlbase64":
-		b, err = base64.URLEncoding.DecodeString(s)
+		b, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
 	default:
 		return nil, fmt.Errorf("unknown encoding %q; use hex, base64 or urlbase64", a[0])
 	}

@@ -3,6 +3,7 @@ package fhirpath
 import (
 	"fmt"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -290,15 +291,29 @@ func (l *lexer) quoted(q byte) (string, error) {
 		case 'u':
 			r, ok := hex4(l.src[l.pos:])
 			if !ok {
-				return "", &Error{l.src, l.pos - 2, `\u must be followed by four hexadecimal digits`}
+				b.WriteByte(c)
+				continue
 			}
 			l.pos += 4
+			if low, ok := lowSurrogate(l.src[l.pos:]); ok && utf16.IsSurrogate(r) {
+				r, l.pos = utf16.DecodeRune(r, low), l.pos+6
+			}
 			b.WriteRune(r)
-		default:
-			return "", &Error{l.src, l.pos - 2, fmt.Sprintf(`unknown escape \%c`, c)}
+		default: // a backslash before anything else is passed over (N1, section String)
+			b.WriteByte(c)
 		}
 	}
 	return "", &Error{l.src, start, fmt.Sprintf("text is not closed with %c", q)}
+}
+
+// lowSurrogate reads the escape of the second half of a character beyond the first 65,536.
+func lowSurrogate(s string) (rune, bool) {
+	rest, ok := strings.CutPrefix(s, `\u`)
+	if !ok {
+		return 0, false
+	}
+	r, ok := hex4(rest)
+	return r, ok && r >= 0xDC00 && r <= 0xDFFF
 }
 
 func hex4(s string) (rune, bool) {

@@ -12,11 +12,19 @@ func (c *evaluator) both(l, r node) (a, b Collection, err error) {
 	if err = c.spend(0); err != nil {
 		return nil, nil, err
 	}
-	if a, err = l.eval(c); err != nil {
+	if a, err = c.scoped(l); err != nil {
 		return nil, nil, err
 	}
-	b, err = r.eval(c)
+	b, err = c.scoped(r)
 	return a, b, err
+}
+
+// scoped evaluates an operand or argument: the variables it defines end with it (FHIRPath 2.0, section defineVariable).
+func (c *evaluator) scoped(n node) (Collection, error) {
+	vars := c.vars
+	out, err := n.eval(c)
+	c.vars = vars
+	return out, err
 }
 
 type unionOp struct{ l, r node }
@@ -39,7 +47,7 @@ func (o *logicOp) eval(c *evaluator) (Collection, error) {
 	if err := c.spend(0); err != nil {
 		return nil, err
 	}
-	lc, err := o.l.eval(c)
+	lc, err := c.scoped(o.l)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +61,7 @@ func (o *logicOp) eval(c *evaluator) (Collection, error) {
 	case o.op == "or" && a == isTrue, o.op == "implies" && a == isFalse:
 		return boolCol(true), nil
 	}
-	rc, err := o.r.eval(c)
+	rc, err := c.scoped(o.r)
 	if err != nil {
 		return nil, err
 	}

@@ -251,6 +251,9 @@ func (p *parser) call(of node, name token) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if name.text == "sort" {
+			a = p.direction(a)
+		}
 		c.args = append(c.args, a)
 	}
 	if n := len(c.args); n < f.min || n > f.max || f.typeArg && name.text != "getReferenceKey" {
@@ -264,6 +267,22 @@ func (p *parser) call(of node, name token) (node, error) {
 		return nil, p.fail(name, "%s(): %v", name.text, err)
 	}
 	return c, nil
+}
+
+// direction reads asc or desc after a key of sort(); desc is what a leading minus says too.
+func (p *parser) direction(key node) node {
+	t := p.peek()
+	if t.kind != tName || t.quoted || t.text != "asc" && t.text != "desc" {
+		return key
+	}
+	p.at++
+	if t.text == "asc" {
+		return key
+	}
+	if s, ok := key.(*signOp); ok && s.negate {
+		return s.of
+	}
+	return &signOp{key, true}
 }
 
 func (p *parser) peekIs(s string) bool {

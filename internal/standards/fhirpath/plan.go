@@ -18,7 +18,7 @@ type Plan struct {
 // For prepares the expression for roots of type rootType. Alternatives of "|" that start at other types
 // or lead to elements the type does not have are dropped.
 func (e *Expr) For(m Model, rootType string) *Plan {
-	p := &Plan{env: Env{Model: m}, root: rootType}
+	p := &Plan{env: Env{Model: m, ManyAs: true}, root: rootType}
 	p.add(e.root)
 	return p
 }

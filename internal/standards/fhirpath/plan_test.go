@@ -21,7 +21,7 @@ func byPlan(t testing.TB, p *fhirpath.Plan, n *fhirjson.Node) []string {
 }
 
 func byEval(t testing.TB, e *fhirpath.Expr, n *fhirjson.Node, typ string) []string {
-	col, err := e.Eval(&fhirpath.Env{Model: model}, n, typ)
+	col, err := e.Eval(&fhirpath.Env{Model: model, ManyAs: true}, n, typ)
 	if err != nil {
 		t.Errorf("%s: %v", e, err)
 	}
@@ -124,7 +124,7 @@ func TestViolations(t *testing.T) {
 		{"name.exists() or telecom.exists() or address.exists() or organization.exists()", "Patient.contact", `{"gender":"male"}`},
 		{"repeat.all(duration >= 0)", "Timing", `{"repeat":{"duration":-1}}`},
 	} {
-		holds, known, err := mustCompile(t, x.rule).Test(&fhirpath.Env{Model: model}, mustParse(t, x.json), x.typ)
+		holds, known, err := mustCompile(t, x.rule).Test(&fhirpath.Env{Model: model, ManyAs: true}, mustParse(t, x.json), x.typ)
 		if err != nil || holds || !known {
 			t.Errorf("%s on %s: holds %v, known %v, %v", x.rule, x.json, holds, known, err)
 		}

@@ -272,6 +272,9 @@ func (t *temporal) add(n int64, unit string) (*temporal, bool) {
 		}
 		return true
 	}
+	if t.kind == sysTime && (unit == "year" || unit == "month") {
+		return nil, false
+	}
 	switch unit {
 	case "year":
 		if n > 10000 || n < -10000 {

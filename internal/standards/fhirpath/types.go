@@ -55,9 +55,17 @@ func (t *typeTest) eval(c *evaluator) (Collection, error) {
 		return nil, err
 	}
 	if t.as {
-		return c.ofType(col, t.typ)
+		return c.asType(col, t.typ)
 	}
 	return c.isType(col, t.typ)
+}
+
+// asType is "x as T" and x.as(T): of one item only, unless Env.ManyAs allows more.
+func (c *evaluator) asType(col Collection, typ typeSpec) (Collection, error) {
+	if len(col) > 1 && !c.env.ManyAs {
+		return nil, fmt.Errorf("as needs one value, not %d; ofType(%s) takes several", len(col), typ.name)
+	}
+	return c.ofType(col, typ)
 }
 
 func (c *evaluator) isType(col Collection, typ typeSpec) (Collection, error) {
@@ -73,7 +81,7 @@ func (c *evaluator) isType(col Collection, typ typeSpec) (Collection, error) {
 	return nil, fmt.Errorf("is needs one value, not %d", len(col))
 }
 
-// ofType filters. "as" is the same here: R4's own search expressions apply it to several items.
+// ofType filters.
 func (c *evaluator) ofType(col Collection, typ typeSpec) (Collection, error) {
 	if err := typ.known(c); err != nil {
 		return nil, err

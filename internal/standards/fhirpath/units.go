@@ -1,6 +1,8 @@
 package fhirpath
 
 import (
+	"strings"
+
 	"github.com/cockroachdb/apd/v3"
 	"yarrow.health/internal/standards/ucum"
 )
@@ -129,4 +131,61 @@ func alikeUnit(a, b Item) (x, y *apd.Decimal, ok bool) {
 		return it
 	}
 	return sameUnit(loose(a), loose(b))
+}
+
+// calendarMillis is what a calendar word stands for when it is converted (N1, section Time-valued Quantities): a year is
+// 365 days and a month 30 days there, but a year is 12 months.
+var calendarMillis = map[string]int64{"year": 365 * 86400_000, "month": 30 * 86400_000, "week": 7 * 86400_000, "day": 86400_000,
+	"hour": 3600_000, "minute": 60_000, "second": 1000, "millisecond": 1}
+
+// inUnit converts a quantity to a unit, a UCUM code or a calendar word.
+func inUnit(it Item, unit string) (Item, bool) {
+	if unit = strings.Trim(unit, "'"); unit == "" {
+		return it, false
+	}
+	from, to := unitKey(it.text), unitKey(unit)
+	if from == to {
+		return quantityItem(it.num, unit), true
+	}
+	if a, ok := calendarMillis[from]; ok {
+		if b, ok := calendarMillis[to]; ok {
+			switch {
+			case from == "year" && to == "month":
+				a, b = 12, 1
+			case from == "month" && to == "year":
+				a, b = 1, 12
+			}
+			r := new(apd.Decimal)
+			if _, err := decimals.Mul(r, it.num, apd.New(a, 0)); err != nil {
+				return it, false
+			}
+			if _, err := decimals.Quo(r, r, apd.New(b, 0)); err != nil {
+				return it, false
+			}
+			return quantityItem(reduced(r), unit), true
+		}
+	}
+	if code, ok := inCode[calendarUnit(from)]; ok {
+		from = code
+	}
+	if code, ok := inCode[calendarUnit(to)]; ok {
+		to = code
+	}
+	v, err := ucum.Convert(it.num.Text('G'), from, to)
+	if err != nil {
+		return it, false
+	}
+	d, ok := parseDecimal(v)
+	return quantityItem(d, unit), ok
+}
+
+// reduced drops trailing zeros without an exponent above 0.
+func reduced(d *apd.Decimal) *apd.Decimal {
+	d.Reduce(d)
+	if d.Exponent > 0 {
+		if q, ok := quantize(d, 0, apd.RoundHalfUp); ok {
+			return q
+		}
+	}
+	return d
 }

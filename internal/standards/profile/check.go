@@ -8,6 +8,7 @@ import (
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirpath"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -216,6 +217,15 @@ func (r *run) conforms(it value, d *Definition) bool {
 		return false
 	}
 	return r.quiet(func() { r.conform(it.node, it.extra, it.typ, d) })
+}
+
+// conformsTo answers conformsTo() in invariants.
+func (r *run) conformsTo(it fhirpath.Item, url string) (ok, known bool) {
+	d := r.set.Find(url)
+	if d == nil {
+		return false, false
+	}
+	return r.conforms(value{it.Node, it.Extra, it.Type}, d), true
 }
 
 func urls(defs []*Definition) []string {

@@ -272,7 +272,7 @@ func (r *run) resource(n *fhirjson.Node, in *bundle, base string, profiles []str
 	}
 	r.res = append(r.res, here)
 	saved := r.env
-	r.env = fhirpath.Env{Model: model, Resource: n, RootResource: n, Now: r.o.Now, Resolve: r.follow, Steps: 200_000}
+	r.env = fhirpath.Env{Model: model, Resource: n, RootResource: n, Now: r.o.Now, Resolve: r.follow, Steps: 200_000, ManyAs: true, Codes: r.coded, Conforms: r.conformsTo}
 	r.object(n, k)
 	if !r.o.Light {
 		if typ == "Bundle" {
