@@ -15,7 +15,7 @@ func Said(t Say, e *Entry, who string) string {
 	if e.Action == ActionDamaged {
 		return t("said.damaged")
 	}
-	words := t("said."+verb(e.Action), who, strings.Join(Kinds(t, e), t("said.and")))
+	words := t("said."+verb(e.Action), who, strings.Join(Kinds(t, e), t("said.and")+" "))
 	if e.BreakGlass() {
 		words += " " + t("said.emergency")
 	}

@@ -156,19 +156,44 @@ func (w *Window) Shot(folder, name string) ([]byte, error) {
 // Inspect looks at the page as it stands: a picture, nothing wider than the window, nothing that keeps people out, no complaints.
 func (w *Window) Inspect(folder, name string) []byte {
 	w.T.Helper()
-	var overflow int
-	w.Do(chromedp.Sleep(150*time.Millisecond), chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &overflow))
+	w.Do(chromedp.Sleep(150 * time.Millisecond))
 	b, err := w.Shot(folder, name)
 	if err != nil {
 		w.T.Fatal(err)
 	}
+	w.judge(name, "")
+	return b
+}
+
+// Glance is Inspect for a page that stands still: without the wait, and without a picture that nobody keeps. A page that was looked
+// at before and has changed its colours alone since is judged by its colours.
+func (w *Window) Glance(folder, name string, recoloured bool) {
+	w.T.Helper()
+	if os.Getenv("YARROW_ARTEFACTS") != "" {
+		if _, err := w.Shot(folder, name); err != nil {
+			w.T.Fatal(err)
+		}
+	}
+	rules := ""
+	if recoloured {
+		rules = `, runOnly: ["color-contrast"]`
+	}
+	w.judge(name, rules)
+}
+
+// judge says what is wrong with the page as it stands.
+func (w *Window) judge(name, rules string) {
+	w.T.Helper()
+	var overflow int
+	w.Do(chromedp.Evaluate(`new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(document.documentElement.scrollWidth - document.documentElement.clientWidth))))`, &overflow, awaited))
 	if overflow > 0 {
 		w.T.Errorf("%s: the page is %d px wider than the window", name, overflow)
 	}
-	w.Accessible(name)
+	w.accessible(name, rules)
 	w.Blame(name)
-	return b
 }
+
+func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 var axe = sync.OnceValues(func() (string, error) {
 	top, err := root()
@@ -183,14 +208,22 @@ var axe = sync.OnceValues(func() (string, error) {
 // page's own policy rightly refuses foreign scripts.
 func (w *Window) Accessible(name string) {
 	w.T.Helper()
+	w.accessible(name, "")
+}
+
+func (w *Window) accessible(name, rules string) {
+	w.T.Helper()
 	src, err := axe()
 	if err != nil {
 		w.T.Fatalf("axe-core is not installed: %v (make assets)", err)
 	}
+	var there bool
+	if w.Do(chromedp.Evaluate(`typeof axe === "object"`, &there)); !there {
+		w.Do(chromedp.Evaluate(src+"; 1", nil))
+	}
 	var found []string
-	w.Do(chromedp.Evaluate(src+"; 1", nil), chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v =>
-		v.id + ": " + v.help + " at " + v.nodes.slice(0, 4).map(n => n.target.join(" ") + " " + (n.any[0] ? n.any[0].message : "")).join(", ")))`, &found,
-		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	w.Do(chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]`+rules+`}).then(r => r.violations.map(v =>
+		v.id + ": " + v.help + " at " + v.nodes.slice(0, 4).map(n => n.target.join(" ") + " " + (n.any[0] ? n.any[0].message : "")).join(", ")))`, &found, awaited))
 	for _, f := range found {
 		w.T.Errorf("accessibility of %s: %s", name, f)
 	}
