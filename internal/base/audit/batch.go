@@ -22,6 +22,8 @@ const (
 	codecZstd  = 1
 
 	maxPlain = 64 << 20 // bytes of a decompressed batch
+
+	packWindow = 512 << 10 // an encoder holds twice as much for as long as the process lives
 )
 
 // Kinds of rows.
@@ -37,7 +39,8 @@ var errBatch = errors.New("audit: a batch of entries is damaged")
 
 // compressor is shared: encoders are large and EncodeAll is safe for concurrent use.
 var compressor = sync.OnceValues(func() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(packWindow))
 })
 
 var decompressor = sync.OnceValues(func() (*zstd.Decoder, error) {

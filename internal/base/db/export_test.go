@@ -30,3 +30,23 @@ func NoHurry() func() {
 	batchTime = time.Hour
 	return func() { batchTime = was }
 }
+
+// Connections counts the open practices of the embedded database, with the system store, and the connections to their files, all
+// at rest.
+func Connections(d *DB) (stores, connections int) {
+	b := d.backend.(*sqliteBackend)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.open {
+		connections += s.connections()
+	}
+	return len(b.open), connections
+}
+
+// KeepSpare sets how many connections beyond one for each practice stay open.
+func KeepSpare(d *DB, n int) {
+	b := d.backend.(*sqliteBackend)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.most = n
+}

@@ -37,11 +37,13 @@ type sqliteBackend struct {
 	vfs     *pageVFS
 	vfsName string
 	maxOpen int
+	most    int // maxSpare; tests change it
 	steps   migrations
 
 	mu     sync.Mutex
 	free   sync.Cond // signalled when a practice is released or gone
 	open   map[PracticeID]*liteStore
+	spare  int // connections of the practices nobody uses now, beyond one each
 	tick   uint64
 	closed bool
 }
@@ -49,6 +51,10 @@ type sqliteBackend struct {
 const (
 	defaultMaxOpen = 200
 	idleClose      = 10 * time.Minute
+
+	// A connection takes 0.3 to 0.5 MB, and some milliseconds to open. Each open practice keeps one; what it used beyond that stays with
+	// those that were used last.
+	maxSpare = 64
 )
 
 var vfsNumber atomic.Int64
@@ -72,6 +78,7 @@ func openSQLite(ctx context.Context, d *DB, o Options) (backend, error) {
 		vfs:     newPageVFS(),
 		vfsName: fmt.Sprintf("yarrow%d", vfsNumber.Add(1)),
 		maxOpen: o.MaxOpen,
+		most:    maxSpare,
 		steps:   o.migrations(),
 		open:    make(map[PracticeID]*liteStore),
 	}
@@ -194,6 +201,7 @@ type liteStore struct {
 	// Under sqliteBackend.mu:
 	users  int
 	used   uint64    // tick of the last use
+	spare  int       // of its connections, as counted when the last user went
 	since  time.Time // when it was last used
 	ready  chan struct{}
 	failed error
@@ -260,7 +268,56 @@ func (b *sqliteBackend) release(s *liteStore) {
 	b.mu.Lock()
 	s.users--
 	b.free.Broadcast()
+	var excess []*liteConn
+	if s.users == 0 {
+		b.spare -= s.spare
+		s.spare = max(0, s.connections()-1)
+		b.spare += s.spare
+		for b.spare > b.most {
+			conns := b.thin()
+			if conns == nil {
+				break
+			}
+			excess = append(excess, conns...)
+		}
+	}
 	b.mu.Unlock()
+	for _, conn := range excess {
+		if err := conn.close(); err != nil {
+			b.db.log.Warn("closing a connection to a practice's file", "error", err.Error())
+		}
+	}
+}
+
+// thin takes all connections but one from the practice that was used longest ago and has more. The caller holds mu, closes
+// them, and must not hold it then. Nobody touches the connections of a practice without users, and who comes next comes by mu.
+func (b *sqliteBackend) thin() []*liteConn {
+	var oldest *liteStore
+	for _, s := range b.open {
+		if s.users == 0 && !s.going && s.spare > 0 && (oldest == nil || s.used < oldest.used) {
+			oldest = s
+		}
+	}
+	if oldest == nil {
+		return nil
+	}
+	b.spare -= oldest.spare
+	oldest.spare = 0
+	conns := oldest.readers.shrink(1)
+	if w := &oldest.writer; w.conn != nil && oldest.connections() > 1 {
+		conns = append(conns, w.conn)
+		w.conn = nil
+	}
+	return conns
+}
+
+// connections counts what is open. The store has no users and the caller holds the backend's mu.
+func (s *liteStore) connections() int {
+	n := s.readers.count()
+	if s.writer.conn != nil {
+		n++
+	}
+	return n
 }
 
 // idleStores marks the practices to close: those beyond the limit that were used longest ago, and those nobody has
@@ -279,6 +336,8 @@ func (b *sqliteBackend) idleStores() []*liteStore {
 			return out
 		}
 		oldest.going = true
+		b.spare -= oldest.spare
+		oldest.spare = 0
 		out = append(out, oldest)
 	}
 }
@@ -405,8 +464,15 @@ func configure(c *sqlite3.Conn, writer bool) error {
 
 // close empties the WAL into the file and closes every connection.
 func (s *liteStore) close() error {
-	s.readers.close()
 	conn := s.writer.conn
+	if conn == nil && s.readers.count() > 0 { // it was spare; what it wrote is to leave the WAL all the same
+		var err error
+		if conn, err = s.writer.open(); err != nil {
+			s.readers.close()
+			return err
+		}
+	}
+	s.readers.close()
 	if conn == nil {
 		return nil
 	}

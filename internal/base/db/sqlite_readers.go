@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -73,10 +74,24 @@ func (r *liteReaders) give(conn *liteConn, healthy bool) {
 }
 
 func (r *liteReaders) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, conn := range r.idle {
+	for _, conn := range r.shrink(0) {
 		_ = conn.close()
 	}
-	r.idle = nil
+}
+
+// count is how many wait to be used.
+func (r *liteReaders) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.idle)
+}
+
+// shrink takes those that wait away, for the caller to close, and leaves so many. The one used last stays longest.
+func (r *liteReaders) shrink(leave int) []*liteConn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := max(0, len(r.idle)-leave)
+	out := slices.Clone(r.idle[:n])
+	r.idle = slices.Delete(r.idle, 0, n)
+	return out
 }

@@ -106,7 +106,7 @@ func (z *zcodec) encoder(id uint8) (*zstd.Encoder, error) {
 		return e, nil
 	}
 	opts := []zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true),
-		zstd.WithWindowSize(128 << 10), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithLowerEncoderMem(true)}
+		zstd.WithWindowSize(128 << 10), zstd.WithEncoderConcurrency(encodersEach()), zstd.WithLowerEncoderMem(true)}
 	if b := z.content[id]; b != nil {
 		opts = append(opts, zstd.WithEncoderDictRaw(uint32(id), b))
 	}
@@ -116,6 +116,10 @@ func (z *zcodec) encoder(id uint8) (*zstd.Encoder, error) {
 	}
 	return e, err
 }
+
+// encodersEach is how many encoders a dictionary may have. There are a dozen dictionaries, each encoder holds 0.7 MB for as long
+// as the process lives, and a body keeps one for some 20 µs only: on many processors, waiting for it costs less than the memory.
+func encodersEach() int { return min(4, runtime.GOMAXPROCS(0)) }
 
 // zstdMagic starts every frame; it is not stored.
 const zstdMagic = "\x28\xb5\x2f\xfd"
