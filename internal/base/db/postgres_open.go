@@ -26,6 +26,7 @@ type postgresBackend struct {
 	readers  readers
 
 	writers sync.Map // PracticeID: *pgWriter
+	looks   sync.Map // PracticeID: *pgGlances
 }
 
 func openPostgres(ctx context.Context, d *DB, o Options) (backend, error) {
@@ -85,6 +86,9 @@ func (b *postgresBackend) alone(ctx context.Context, tx *Tx, fn func(*Tx) error)
 }
 
 func (b *postgresBackend) view(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	if tx.glance && !b.citus {
+		return b.glance(ctx, tx, fn)
+	}
 	if tx.Practice() != System {
 		defer b.readers.place(ctx)()
 	}
@@ -107,7 +111,7 @@ func (b *postgresBackend) once(ctx context.Context, tx *Tx, fn func(*Tx) error) 
 	// and with it the connection.
 	stop := context.AfterFunc(ctx, func() { _ = conn.c.Conn().SetDeadline(time.Unix(1, 0)) })
 	s := &pgSession{conn: conn, pipe: conn.c.StartPipeline(context.Background()), practice: tx.Practice(), readOnly: !tx.write,
-		glance: tx.glance && !b.citus, local: b.citus}
+		local: b.citus}
 	ended := false // by commit
 	defer func() { // also when fn panics or calls Goexit
 		tx.done = true

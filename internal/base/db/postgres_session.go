@@ -119,35 +119,54 @@ func (s *pgSession) prepareRaw(text string) string {
 	return name
 }
 
-// send puts a statement into the pipeline, preparing it when this connection has not seen it with these types.
-func (s *pgSession) send(st *Stmt, args []any) error {
-	values := make([][]byte, len(args))
-	formats := make([]int16, len(args))
+// params are the arguments of a statement as they are sent.
+type params struct {
+	sig     string // their types, a letter each
+	values  [][]byte
+	formats []int16
+}
+
+func encodeParams(args []any) (params, error) {
+	p := params{values: make([][]byte, len(args)), formats: make([]int16, len(args))}
 	var sigBuf [32]byte
 	sig := sigBuf[:0]
 	var scratch []byte
 	for i, a := range args {
 		var t byte
 		var err error
-		values[i], scratch, t, err = encodeParam(scratch, a)
+		p.values[i], scratch, t, err = encodeParam(scratch, a)
 		if err != nil {
-			return err
+			return params{}, err
 		}
-		formats[i] = 1
+		p.formats[i] = 1
 		sig = append(sig, t)
 	}
-	n, ok := s.conn.prepared[st][string(sig)]
+	p.sig = string(sig)
+	return p, nil
+}
+
+// send puts a statement into the pipeline.
+func (s *pgSession) send(st *Stmt, args []any) error {
+	p, err := encodeParams(args)
+	if err == nil {
+		s.sendParams(st, p)
+	}
+	return err
+}
+
+// sendParams is send of what is encoded. The statement is prepared when this connection has not seen it with these types.
+func (s *pgSession) sendParams(st *Stmt, p params) {
+	n, ok := s.conn.prepared[st][p.sig]
 	if !ok {
-		n = s.prepare(st, string(sig))
+		n = s.prepare(st, p.sig)
 	}
 	if n.desc != nil && len(n.desc.Fields) > 0 {
-		s.pipe.SendQueryStatement(n.desc, values, formats, binaryResults)
+		s.pipe.SendQueryStatement(n.desc, p.values, p.formats, binaryResults)
 	} else {
-		s.pipe.SendQueryPrepared(n.name, values, formats, binaryResults)
+		s.pipe.SendQueryPrepared(n.name, p.values, p.formats, binaryResults)
 	}
 	s.wrote = s.wrote || !st.harmless
 	s.pending = append(s.pending, pending{by: s.by})
-	return nil
 }
 
 func (s *pgSession) prepare(st *Stmt, sig string) *pgNamed {
@@ -426,8 +445,8 @@ func (s *pgSession) end() bool {
 	if s.free() != nil || len(s.pending) > 0 {
 		return false
 	}
-	if !s.begun || s.glance {
-		return s.glance
+	if !s.begun {
+		return false
 	}
 	if name := s.conn.raw["COMMIT"]; name != "" {
 		s.pipe.SendQueryPrepared(name, nil, nil, nil)
@@ -450,9 +469,6 @@ func (s *pgSession) rollback() {
 	}
 	if s.rows != nil {
 		s.rows.discard()
-	}
-	if s.glance {
-		return
 	}
 	s.failed = nil
 	s.raw("ROLLBACK")
