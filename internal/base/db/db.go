@@ -141,7 +141,8 @@ func (d *DB) View(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
 }
 
 // Glance is View for what one statement answers, such as the read of a resource. On PostgreSQL it costs a third: there is no
-// transaction around fn, and a second statement sees what was committed meanwhile.
+// transaction around fn, and a second statement sees what was committed meanwhile. Its rows are taken into memory, and it may share a
+// round trip with others of the practice: see [Tx.Apart].
 func (d *DB) Glance(ctx context.Context, s Scope, fn func(tx *Tx) error) error {
 	return d.run(ctx, s, fn, &Tx{glance: true})
 }

@@ -50,3 +50,30 @@ func KeepSpare(d *DB, n int) {
 	defer b.mu.Unlock()
 	b.most = n
 }
+
+// HoldTrips has all Glances of a practice on PostgreSQL stand in line, as behind trips that are under way, until leave.
+func HoldTrips(d *DB, p PracticeID) (inLine func() int, leave func()) {
+	g := d.backend.(*postgresBackend).glances(p)
+	g.mu.Lock()
+	held := glanceTrips - g.away
+	g.away = glanceTrips
+	g.mu.Unlock()
+	inLine = func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.line)
+	}
+	return inLine, func() {
+		for range held {
+			g.next()
+		}
+	}
+}
+
+// TripsAway is how many trips of a practice are under way.
+func TripsAway(d *DB, p PracticeID) int {
+	g := d.backend.(*postgresBackend).glances(p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.away
+}

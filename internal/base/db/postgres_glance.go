@@ -62,7 +62,7 @@ func (b *postgresBackend) glance(ctx context.Context, tx *Tx, fn func(*Tx) error
 		return err
 	}
 	defer func() { tx.done = true }() // also when fn panics or calls Goexit
-	tx.start(&pgTraveller{b.glances(tx.Practice())})
+	tx.start(&pgTraveller{b.glances(tx.Practice()), tx})
 	err := tx.finish(fn(tx))
 	switch {
 	case err == nil:
@@ -75,10 +75,13 @@ func (b *postgresBackend) glance(ctx context.Context, tx *Tx, fn func(*Tx) error
 }
 
 // pgTraveller is the session of a Glance.
-type pgTraveller struct{ g *pgGlances }
+type pgTraveller struct {
+	g  *pgGlances
+	tx *Tx
+}
 
 func (t *pgTraveller) query(ctx context.Context, st *Stmt, args []any) (cursor, error) {
-	q, err := t.g.ask(ctx, st, args)
+	q, err := t.g.ask(ctx, st, args, t.tx.apart)
 	if err != nil {
 		return nil, err
 	}
@@ -90,36 +93,47 @@ func (t *pgTraveller) exec(context.Context, *Stmt, []any) (int64, error)  { retu
 func (t *pgTraveller) queue(context.Context, *Stmt, []any) error          { return ErrReadOnly }
 func (t *pgTraveller) insertMany(context.Context, *Insert, [][]any) error { return ErrReadOnly }
 
-// ask carries out a statement together with those of others, and by itself when that does not do.
-func (g *pgGlances) ask(ctx context.Context, st *Stmt, args []any) (*glance, error) {
+// ask carries out a statement together with those of others, and by itself when it is to be or that does not do.
+func (g *pgGlances) ask(ctx context.Context, st *Stmt, args []any, apart bool) (*glance, error) {
 	p, err := encodeParams(args)
 	if err != nil {
 		return nil, err
 	}
-	q := &glance{st: st, params: p}
+	q := &glance{st: st, params: p, err: errApart}
+	if !apart {
+		if err := g.together(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	if q.err == errApart {
+		defer g.b.readers.place(ctx)()
+		g.carry(ctx, []*glance{q})
+	}
+	return q, q.err
+}
+
+// together has a statement travel with those of others, or lead a trip when there is a way free. An error is that of ctx.
+func (g *pgGlances) together(ctx context.Context, q *glance) error {
 	g.mu.Lock()
 	if g.away < glanceTrips {
 		g.away++
 		g.mu.Unlock()
 		g.lead(ctx, q)
-	} else {
-		q.turn = make(chan bool, 1)
-		g.line = append(g.line, q)
-		g.mu.Unlock()
-		select {
-		case first := <-q.turn:
-			if first {
-				g.lead(ctx, q)
-			}
-		case <-ctx.Done():
-			g.leave(q)
-			return nil, ctx.Err()
+		return nil
+	}
+	q.turn = make(chan bool, 1)
+	g.line = append(g.line, q)
+	g.mu.Unlock()
+	select {
+	case first := <-q.turn:
+		if first {
+			g.lead(ctx, q)
 		}
+		return nil
+	case <-ctx.Done():
+		g.leave(q)
+		return ctx.Err()
 	}
-	if q.err == errApart {
-		g.carry(ctx, []*glance{q})
-	}
-	return q, q.err
 }
 
 // leave takes one who does not wait any longer out of the line. Should it have been told to lead, the next one does so.
@@ -242,8 +256,9 @@ func (s *pgSession) rowsNow() (fields []pgconn.FieldDescription, rows [][][]byte
 	}
 	s.pending = s.pending[1:]
 	fields = slices.Clone(r.FieldDescriptions()) // they are described in a buffer that is used again
+	var kept rowKeeper
 	for r.NextRow() {
-		rows = append(rows, copyRow(r.Values()))
+		rows = append(rows, kept.row(r.Values()))
 	}
 	if _, err := r.Close(); err != nil {
 		return nil, nil, s.fail(err)

@@ -203,29 +203,41 @@ func (c *pgCursor) end() error {
 
 func (c *pgCursor) detach() error {
 	// The row being looked at points into the connection's buffer, and the columns are described in one that is used again.
-	c.row, c.fields = copyRow(c.row), slices.Clone(c.fields)
+	var kept rowKeeper
+	c.row, c.fields = kept.row(c.row), slices.Clone(c.fields)
 	for c.r.NextRow() {
-		c.rest = append(c.rest, copyRow(c.r.Values()))
+		c.rest = append(c.rest, kept.row(c.r.Values()))
 	}
 	return c.end()
 }
 
-func copyRow(row [][]byte) [][]byte {
-	n := 0
-	for _, v := range row {
-		n += len(v)
+// rowKeeper copies rows into pieces of memory that many of them share.
+type rowKeeper struct {
+	bytes []byte
+	cells [][]byte
+}
+
+func (k *rowKeeper) row(values [][]byte) [][]byte {
+	size := 0
+	for _, v := range values {
+		size += len(v)
 	}
-	buf := make([]byte, 0, n)
-	out := make([][]byte, len(row))
-	for i, v := range row {
-		if v == nil {
-			continue
+	if cap(k.bytes)-len(k.bytes) < size {
+		k.bytes = make([]byte, 0, max(size, min(2*cap(k.bytes), 1<<16)))
+	}
+	if cap(k.cells)-len(k.cells) < len(values) {
+		k.cells = make([][]byte, 0, max(len(values), min(2*cap(k.cells), 1<<10)))
+	}
+	first := len(k.cells)
+	for _, v := range values {
+		if len(v) > 0 { // empty is not NULL, and needs no room
+			at := len(k.bytes)
+			k.bytes = append(k.bytes, v...)
+			v = k.bytes[at:len(k.bytes):len(k.bytes)]
 		}
-		mark := len(buf)
-		buf = append(buf, v...)
-		out[i] = buf[mark:len(buf):len(buf)]
+		k.cells = append(k.cells, v)
 	}
-	return out
+	return k.cells[first:len(k.cells):len(k.cells)]
 }
 
 func (c *pgCursor) discard() {

@@ -24,6 +24,8 @@ type Tx struct {
 	commit []func()
 	kept   map[any]any
 
+	apart bool // see Apart
+
 	joins bool // see DB.Join
 	wants []string
 	again bool
@@ -150,6 +152,9 @@ var boundWait = SQLPair(`SELECT 1`, `SET LOCAL lock_timeout = '40ms'`)
 
 // Again says that an earlier run of the transaction met a deadlock or a serialization failure.
 func (tx *Tx) Again() bool { return tx.again }
+
+// Apart says that the statements to come may take the server long or answer much: in a Glance nobody else should wait for them.
+func (tx *Tx) Apart() { tx.apart = true }
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, s *Stmt, args ...any) (int64, error) {

@@ -59,6 +59,11 @@ type candidates struct {
 	many   bool // of the type there are so many that an order by change is better walked than sorted
 }
 
+// brief says that the database finds what is looked for by a key, not by going through much else.
+func (c *candidates) brief() bool {
+	return !c.loose && len(c.spans) == 0 && (c.ids != nil || len(c.hashes) > 0)
+}
+
 // hashSet asks for a row of hkey with one of the hashes. The lowest rank drives the query.
 type hashSet struct {
 	any  []int64

@@ -21,6 +21,7 @@ type check struct {
 	targets map[string]bool // of a chain: the references that count
 	element string          // the top-level element that the parameter reads whole, "" when it is not that simple
 	proofs  [][]byte        // one of these within the element is a match
+	coded   [][2][]byte     // or both of a pair within one object of the element
 	whole   [][]byte        // or the element is one of these
 	names   []string        // or a family or given name in it begins with one of these, in lower case
 	not     bool            // … and what is proved is that the clause does not hold (:not)
@@ -73,7 +74,7 @@ func (c *check) token(v *fhirsearch.ValueTerm) {
 		name = "value"
 	}
 	if v.HasSystem {
-		c.proofs = append(c.proofs, []byte(`"system":"`+v.System+`","`+name+`":"`+v.Code+`"`))
+		c.coded = append(c.coded, [2][]byte{[]byte(`"system":"` + v.System + `"`), []byte(`"` + name + `":"` + v.Code + `"`)})
 		return
 	}
 	c.proofs = append(c.proofs, []byte(`"`+name+`":"`+v.Code+`"`))
@@ -142,7 +143,7 @@ func (c *check) holds(r *Resource, row *row) bool {
 		}
 		return false
 	}
-	if len(c.proofs) > 0 && c.proved(r.body.member(c.element)) {
+	if len(c.proofs)+len(c.coded) > 0 && c.proved(r.body.member(c.element)) {
 		return !c.not
 	}
 	if len(c.names) > 0 && c.named(r.body.member(c.element)) {
@@ -224,6 +225,39 @@ func (c *check) proved(element []byte) bool {
 	for _, w := range c.whole {
 		if bytes.Equal(element, w) {
 			return true
+		}
+	}
+	for _, pair := range c.coded {
+		if inOneObject(element, pair, c.clause.Param != "identifier") {
+			return true
+		}
+	}
+	return false
+}
+
+// inOneObject looks for an object with both members, in whatever order it has them; without inner only among those that lie in no other.
+// Deeper than the objects of R4's types nothing is found.
+func inOneObject(b []byte, members [2][]byte, inner bool) bool {
+	var has [8]byte // of the object open at each depth, a bit for each member
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '{':
+			if depth++; depth == len(has) {
+				return false
+			}
+			has[depth] = 0
+		case '}':
+			depth = max(depth-1, 0)
+		case '"':
+			for bit, m := range members {
+				if (inner || depth == 1) && bytes.HasPrefix(b[i:], m) {
+					if has[depth] |= 1 << bit; has[depth] == 3 {
+						return true
+					}
+				}
+			}
+			i += skipValue(b[i:]) - 1
 		}
 	}
 	return false

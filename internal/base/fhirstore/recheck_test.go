@@ -33,6 +33,33 @@ func TestMembersOfABody(t *testing.T) {
 	}
 }
 
+// TestCodesAreProvedWithinOneObject: system and code count in any order, and only of the same Coding or Identifier.
+func TestCodesAreProvedWithinOneObject(t *testing.T) {
+	coding := [2][]byte{[]byte(`"system":"s"`), []byte(`"code":"1"`)}
+	value := [2][]byte{[]byte(`"system":"s"`), []byte(`"value":"1"`)}
+	for _, c := range []struct {
+		element string
+		members [2][]byte
+		inner   bool
+		want    bool
+	}{
+		{`{"coding":[{"system":"s","code":"1"}]}`, coding, true, true},
+		{`{"coding":[{"code":"1","display":"a }\"{","system":"s"}],"text":"x"}`, coding, true, true},
+		{`[{"coding":[{"system":"t","code":"1"},{"system":"s","code":"2"}]},{"coding":[{"system":"s"}]}]`, coding, true, false},
+		{`{"coding":[{"system":"s","code":"12"},{"code":"1"}]}`, coding, true, false},
+		{`{"coding":[{"system":"s","display":"\"code\":\"1\""}]}`, coding, true, false},
+		{`{"coding":[{"display":"{","system":"s"},{"display":"}","code":"1"}]}`, coding, true, false},
+		{`[{"use":"old","type":{"coding":[{"system":"s","code":"1"}]},"value":"1","system":"s"}]`, value, false, true},
+		{`[{"system":"t","value":"2","assigner":{"identifier":{"system":"s","value":"1"}}}]`, value, false, false},
+		{`"1"`, coding, true, false},
+		{`{"system":"s","code":"1`, coding, true, false},
+	} {
+		if got := inOneObject([]byte(c.element), c.members, c.inner); got != c.want {
+			t.Errorf("%s in %s: %v", c.members, c.element, got)
+		}
+	}
+}
+
 func TestRowKeysPack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := rowKeys{date: rapid.Int64().Draw(t, "date"), hashes: rapid.SliceOf(rapid.Int64()).Draw(t, "hashes")}

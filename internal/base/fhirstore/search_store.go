@@ -36,7 +36,10 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 		batch += want/8 + 1 // some share the bits of other values
 	}
 	r := newRowReader()
-	for looked := 0; ; batch = min(batch*4, 4000) {
+	for looked := 0; ; batch = min(batch*4, 1000) {
+		if !c.brief() || batch > 4*pageSize || looked > 0 {
+			tx.Apart()
+		}
 		q := c.query(tx.Practice(), o, from, batch)
 		n := 0
 		done := false
