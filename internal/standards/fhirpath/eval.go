@@ -74,7 +74,7 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 		c.left = DefaultSteps
 	}
 	if env.Strict {
-		if err := e.check(env.Model, rootType); err != nil {
+		if err := e.Check(env.Model, rootType); err != nil {
 			return nil, err
 		}
 	}

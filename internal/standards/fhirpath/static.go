@@ -29,9 +29,9 @@ var results = map[string]string{
 	"now": "DateTime", "today": "Date", "timeOfDay": "Time", "type": "TypeInfo",
 }
 
-// check refuses what no resource of a type could ever satisfy: an element that none of the types on its way has. It is
-// the part of Strict that does not depend on what a resource happens to hold.
-func (e *Expr) check(m Model, rootType string) error {
+// Check refuses what no resource of a type could ever satisfy: an element that none of the types on its way has. It is
+// the part of Env.Strict that does not depend on what a resource happens to hold.
+func (e *Expr) Check(m Model, rootType string) error {
 	if m == nil || rootType == "" {
 		return nil
 	}

@@ -90,7 +90,7 @@ func (b *kindBuilder) element(parent *kind, e *fhir.Element, name string, inline
 	// CapabilityStatement.format is bound to MIME types, and R4 says in words that it may be json or xml too.
 	if e.ValueSet != "" && e.Path != "CapabilityStatement.format" && (e.Binding == "required" || e.Binding == "extensible") {
 		if _, listed := fhir.Codes(bare(e.ValueSet)); !listed || e.Binding == "extensible" {
-			base.bindings = []Binding{{e.Binding, e.ValueSet}}
+			base.bindings = []Binding{{Strength: e.Binding, ValueSet: e.ValueSet}}
 		}
 	}
 	switch {
@@ -163,7 +163,17 @@ func (b *kindBuilder) onField(typ, rest string, c *rule) {
 	}
 }
 
+// amended are invariants whose published expression says something else than their own words, as a later release of FHIR
+// acknowledged by correcting it.
+var amended = map[string]string{
+	// "If there are more than one enableWhen, enableBehavior must be specified": R4 counts > 2, R4B > 1.
+	"que-12": "enableWhen.count() > 1 implies enableBehavior.exists()",
+}
+
 func (b *kindBuilder) compile(r fhir.Rule) *rule {
+	if x, ok := amended[r.Key]; ok {
+		r.Expression = x
+	}
 	e := b.exprs[r.Expression]
 	if e == nil {
 		e, _ = fhirpath.Compile(r.Expression)

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"slices"
 	"strings"
 
 	"yarrow.health/internal/standards/fhir"
@@ -12,7 +13,10 @@ func (r *run) bound(it value, b Binding, who string) {
 	if b.Strength == "example" || b.Strength == "preferred" || it.node == nil {
 		return
 	}
-	ok, known := r.inSet(it, b.ValueSet)
+	ok, known := r.inSet(it, b)
+	if b.Local != nil {
+		r.nameIn(it, b.Local)
+	}
 	if ok || !known {
 		return
 	}
@@ -27,7 +31,7 @@ func (r *run) bound(it value, b Binding, who string) {
 
 // inSet reports whether a coded value is in a value set, and whether that is known. Of a CodeableConcept one coding
 // is enough.
-func (r *run) inSet(it value, valueSet string) (ok, known bool) {
+func (r *run) inSet(it value, b Binding) (ok, known bool) {
 	n := it.node
 	switch it.typ {
 	case "CodeableConcept":
@@ -38,7 +42,7 @@ func (r *run) inSet(it value, valueSet string) (ok, known bool) {
 		}
 		unknown := false
 		for i := range codings {
-			ok, known := r.coded(valueSet, codings[i].Get("system").Text(), codings[i].Get("code").Text())
+			ok, known := r.listed(b, codings[i].Get("system").Text(), codings[i].Get("code").Text())
 			if ok && known {
 				return true, true
 			}
@@ -49,17 +53,42 @@ func (r *run) inSet(it value, valueSet string) (ok, known bool) {
 		if n.Get("code") == nil {
 			return n.Get("extension") != nil || n.Get("_code") != nil, true
 		}
-		return r.coded(valueSet, n.Get("system").Text(), n.Get("code").Text())
+		return r.listed(b, n.Get("system").Text(), n.Get("code").Text())
 	case "Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "MoneyQuantity":
 		if n.Get("code") == nil {
 			return true, n.Get("value") == nil
 		}
-		return r.coded(valueSet, n.Get("system").Text(), n.Get("code").Text())
+		return r.listed(b, n.Get("system").Text(), n.Get("code").Text())
 	}
 	if n.Kind() != fhirjson.String {
 		return true, true
 	}
-	return r.coded(valueSet, "", n.Text())
+	return r.listed(b, "", n.Text())
+}
+
+// listed asks a contained value set, or whoever knows the others.
+func (r *run) listed(b Binding, system, code string) (ok, known bool) {
+	if b.Local != nil {
+		return b.Local.has(system, code), true
+	}
+	return r.coded(b.ValueSet, system, code)
+}
+
+// nameIn acquits names that the code system does not have but the value set of a profile gives (R4
+// ValueSet.compose.include.concept.display).
+func (r *run) nameIn(it value, l Local) {
+	codings := []*fhirjson.Node{it.node}
+	if list := it.node.Get("coding").Items(); len(list) > 0 {
+		codings = nil
+		for i := range list {
+			codings = append(codings, &list[i])
+		}
+	}
+	for _, c := range codings {
+		if slices.ContainsFunc(l[c.Get("system").Text()+"|"+c.Get("code").Text()], func(name string) bool { return sameName(name, c.Get("display").Text()) }) {
+			r.misnamed = slices.DeleteFunc(r.misnamed, func(m misnamed) bool { return m.coding == c })
+		}
+	}
 }
 
 // coded asks what is built in, then whoever answers for this server.
@@ -86,6 +115,7 @@ func (r *run) coding(n *fhirjson.Node) {
 		r.pop()
 		return
 	}
+	r.display(n, s, code.Text())
 	if r.v.Codes == nil {
 		return
 	}
@@ -94,6 +124,55 @@ func (r *run) coding(n *fhirjson.Node) {
 		r.warn("code-invalid", code, "The code system has no such code.", "Check the code and its system.")
 		r.pop()
 	}
+}
+
+// display judges the name beside a code: it is one of those the code system gives it, whatever its case and spacing (R4
+// Coding.display: "a representation of the meaning of the code in the system, following the rules of the system").
+func (r *run) display(n *fhirjson.Node, system, code string) {
+	said := n.Get("display")
+	if said == nil || r.v.Displays == nil || r.o.Light {
+		return
+	}
+	names := r.v.Displays(system, code)
+	if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return sameName(name, said.Text()) }) {
+		return
+	}
+	if len(r.misnamed) == maxIssues || r.silent > 0 {
+		return
+	}
+	r.misnamed = append(r.misnamed, misnamed{n, said, r.at() + ".display", "Write " + orList(quoted(names)) + ", or leave display out."})
+}
+
+// misnamed is a name that the code system does not give to its code. Whether it is a fault shows only when the profiles
+// have been checked.
+type misnamed struct {
+	coding, display *fhirjson.Node
+	path, fix       string
+}
+
+// names reports the names that stay wrong.
+func (r *run) names() {
+	for _, m := range r.misnamed {
+		severity := "warning"
+		if r.strict() == Refuse {
+			severity = "error"
+		}
+		i := fhir.Issue{Severity: severity, Code: "invalid", Text: "This is not what the code system calls the code.", Fix: m.fix, Path: m.path}
+		r.issues = append(r.issues, *i.On(m.display))
+	}
+}
+
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
+}
+
+// quoted names at most a few names.
+func quoted(names []string) []string {
+	var out []string
+	for _, n := range names[:min(len(names), 4)] {
+		out = append(out, `"`+shown(n)+`"`)
+	}
+	return out
 }
 
 // builtinCode answers from what R4 and the built-in profiles enumerate.

@@ -111,13 +111,35 @@ func serverOf(full string) (string, bool) {
 // bundleRules judges what R4 says about bundles beyond the invariants in FHIRPath.
 func (r *run) bundleRules(n *fhirjson.Node, b *bundle) {
 	r.links(n)
+	of := map[string]int{}
 	for i, e := range b.entries {
 		r.push("entry", i)
 		r.entry(e, b)
+		if len(r.o.Entries) > 0 && len(r.res) == 1 {
+			typ := e.At("resource", "resourceType").Text()
+			r.asked(e.Get("resource"), typ, of[typ])
+			of[typ]++
+		}
 		r.pop()
 	}
 	if b.typ == "document" && len(b.entries) > 0 {
 		r.documentRules(b)
+	}
+}
+
+// asked checks an entry, the index-th of its type, against the profiles that Options.Entries ask of it.
+func (r *run) asked(res *fhirjson.Node, typ string, index int) {
+	for _, e := range r.o.Entries {
+		if e.Type != typ || e.Index != index {
+			continue
+		}
+		r.push("resource", -1)
+		if d := r.set.Find(e.Profile); d == nil {
+			r.fail("not-found", res, "The profile "+shown(e.Profile)+" is not known here, so it cannot be checked.", "Import the guide that defines it (yarrow import guide), or name another profile.")
+		} else {
+			r.conform(res, nil, typ, d)
+		}
+		r.pop()
 	}
 }
 

@@ -54,6 +54,9 @@ func (r *run) content(it value, c *node) {
 	for _, b := range c.bindings {
 		r.bound(it, b, r.who(c))
 	}
+	if c.narrative != nil && it.typ == "Narrative" {
+		r.controlled(it.node, c.narrative, r.who(c))
+	}
 	if !r.o.Light {
 		for _, x := range c.rules {
 			r.test(x, it)

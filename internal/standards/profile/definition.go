@@ -42,6 +42,7 @@ type Element struct {
 	Must      bool   // mustSupport
 	Modifier  bool   // isModifier
 	Content   string // path of the element whose content this one repeats
+	Narrative *Narrative
 }
 
 // Type is a type an element may have, and what its values must conform to.
@@ -62,8 +63,12 @@ type Value struct {
 // Binding ties an element to a value set.
 type Binding struct {
 	Strength string // required, extensible, preferred, example
-	ValueSet string // canonical URL, perhaps with |version
+	ValueSet string // canonical URL, perhaps with |version, or "#" and the id of a value set contained in the definition
+	Local    Local  // the codes of a contained value set; nil if there is none or its codes are not listed
 }
+
+// Local is a value set that a definition contains: the names of its codes by "system|code".
+type Local map[string][]string
 
 // Rule is an invariant in FHIRPath.
 type Rule struct {

@@ -194,7 +194,7 @@ func factElement(f []string) (Element, error) {
 	e.MaxLength, _ = strconv.Atoi(f[9])
 	for b := range splitSeq(f[10]) {
 		strength, vs, _ := strings.Cut(b, " ")
-		e.Bindings = append(e.Bindings, Binding{strength, vs})
+		e.Bindings = append(e.Bindings, Binding{Strength: strength, ValueSet: vs})
 	}
 	if f[11] != "" {
 		e.Slicing = &Slicing{}

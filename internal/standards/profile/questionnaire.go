@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirpath"
 )
 
 // answers judges a QuestionnaireResponse against its Questionnaire, where that can be found.
@@ -168,7 +169,7 @@ func (f *form) exclusive(n *fhirjson.Node, answers []fhirjson.Node, d *fhirjson.
 func (f *form) enabled(d, around *fhirjson.Node) bool {
 	conditions := d.Get("enableWhen").Items()
 	if len(conditions) == 0 {
-		return true
+		return f.enabledBy(d)
 	}
 	any := d.Get("enableBehavior").Text() == "any"
 	for i := range conditions {
@@ -177,6 +178,41 @@ func (f *form) enabled(d, around *fhirjson.Node) bool {
 		}
 	}
 	return !any
+}
+
+// enableExpressions are the extensions that state the condition of an item in FHIRPath over the response, with the element
+// that holds the expression: SDC's, and that of Finland's national forms, which is older.
+var enableExpressions = []struct{ url, path string }{
+	{"http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-enableWhenExpression", "valueExpression"},
+	{"http://phr.kanta.fi/StructureDefinition/fiphr-ext-questionnaire-enablewhen", "valueString"},
+}
+
+// enabledBy evaluates a condition in FHIRPath. What cannot be evaluated here enables the item.
+func (f *form) enabledBy(d *fhirjson.Node) bool {
+	for _, x := range d.Get("extension").Items() {
+		for _, e := range enableExpressions {
+			if x.Get("url").Text() != e.url {
+				continue
+			}
+			v := x.Get(e.path)
+			if v.Kind() == fhirjson.Object {
+				if v.Get("language").Text() != "text/fhirpath" {
+					return true
+				}
+				v = v.Get("expression")
+			}
+			expr, err := fhirpath.Compile(v.Text())
+			if err != nil {
+				return true
+			}
+			env := f.run.env
+			env.Resource, env.RootResource, env.Context = f.response, f.response, f.response
+			holds, known, used, err := expr.TestItem(&env, fhirpath.NewElement(f.response, "QuestionnaireResponse"))
+			f.run.left -= used / 100
+			return err != nil || known && holds
+		}
+	}
+	return true
 }
 
 // condition evaluates one enableWhen: some answer to the question meets it.

@@ -32,6 +32,11 @@ func Read(n *fhirjson.Node) (*Definition, error) {
 	ids := identifier{current: map[string]string{}}
 	for i := range elements {
 		e := readElement(&elements[i])
+		for j, b := range e.Bindings {
+			if id, ok := strings.CutPrefix(b.ValueSet, "#"); ok {
+				e.Bindings[j].Local = readLocal(n, id)
+			}
+		}
 		e.ID = ids.of(&elements[i])
 		d.Elements = append(d.Elements, e)
 	}
@@ -132,7 +137,7 @@ func splitID(id string) []step {
 
 func readElement(n *fhirjson.Node) Element {
 	e := Element{Min: Unset, Max: Unset, Must: n.Get("mustSupport").Text() == "true", Modifier: n.Get("isModifier").Text() == "true",
-		Content: strings.TrimPrefix(n.Get("contentReference").Text(), "#")}
+		Content: strings.TrimPrefix(n.Get("contentReference").Text(), "#"), Narrative: readNarrative(n)}
 	if m := n.Get("min"); m != nil {
 		e.Min, _ = strconv.Atoi(m.Text())
 	}
@@ -203,7 +208,7 @@ func readBindings(n *fhirjson.Node) []Binding {
 	}
 	var out []Binding
 	if vs := n.Get("valueSet").Text(); vs != "" {
-		out = append(out, Binding{n.Get("strength").Text(), vs})
+		out = append(out, Binding{Strength: n.Get("strength").Text(), ValueSet: vs})
 	}
 	for _, x := range n.Get("extension").Items() {
 		switch url := x.Get("url").Text(); {
@@ -212,12 +217,77 @@ func readBindings(n *fhirjson.Node) []Binding {
 			if vs == "" {
 				vs = x.Get("valueUri").Text()
 			}
-			out = append(out, Binding{"required", vs})
+			out = append(out, Binding{Strength: "required", ValueSet: vs})
 		case strings.HasSuffix(url, "/additional-binding"), strings.HasSuffix(url, ".binding.additional"):
 			out = append(out, additionalBinding(&x)...)
 		}
 	}
 	return out
+}
+
+// readLocal reads the value set that a definition contains under an id. nil if it is not there, or says its codes by
+// anything but a list.
+func readLocal(n *fhirjson.Node, id string) Local {
+	for _, c := range n.Get("contained").Items() {
+		if c.Get("resourceType").Text() != "ValueSet" || c.Get("id").Text() != id {
+			continue
+		}
+		out := Local{}
+		if x := c.Get("expansion"); x != nil {
+			out.expanded(x.Get("contains"))
+			return out
+		}
+		if c.At("compose", "exclude") != nil {
+			return nil
+		}
+		for _, in := range c.At("compose", "include").Items() {
+			concepts := in.Get("concept")
+			if concepts == nil || in.Get("valueSet") != nil {
+				return nil
+			}
+			for _, x := range concepts.Items() {
+				out.take(in.Get("system").Text(), &x)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+func (l Local) expanded(contains *fhirjson.Node) {
+	for _, x := range contains.Items() {
+		if x.Get("abstract").Text() != "true" {
+			l.take(x.Get("system").Text(), &x)
+		}
+		l.expanded(x.Get("contains"))
+	}
+}
+
+// take adds a concept with its name and designations.
+func (l Local) take(system string, x *fhirjson.Node) {
+	key := system + "|" + x.Get("code").Text()
+	names := l[key]
+	if d := x.Get("display").Text(); d != "" {
+		names = append(names, d)
+	}
+	for _, d := range x.Get("designation").Items() {
+		names = append(names, d.Get("value").Text())
+	}
+	l[key] = names
+}
+
+// has reports whether a code is in the set; an empty system stands for any.
+func (l Local) has(system, code string) bool {
+	if system != "" {
+		_, ok := l[system+"|"+code]
+		return ok
+	}
+	for key := range l {
+		if strings.HasSuffix(key, "|"+code) {
+			return true
+		}
+	}
+	return false
 }
 
 func additionalBinding(n *fhirjson.Node) []Binding {
@@ -236,9 +306,9 @@ func additionalBinding(n *fhirjson.Node) []Binding {
 	case limited || vs == "":
 		return nil
 	case purpose == "required" || purpose == "maximum":
-		return []Binding{{"required", vs}}
+		return []Binding{{Strength: "required", ValueSet: vs}}
 	case purpose == "extensible" || purpose == "preferred":
-		return []Binding{{purpose, vs}}
+		return []Binding{{Strength: purpose, ValueSet: vs}}
 	}
 	return nil
 }

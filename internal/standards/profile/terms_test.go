@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yarrow.health/internal/standards/corpustest"
+	"yarrow.health/internal/standards/terminology"
 )
 
 // terms is a small terminology server for tests: value sets and code systems of the published definitions and of the
@@ -17,6 +18,7 @@ type terms struct {
 	sets  map[string]testSet
 	codes map[string]map[string]bool // complete code systems
 	memo  map[string]map[string]bool // system|code
+	names map[string]map[string][]string
 }
 
 type testSet struct {
@@ -32,8 +34,9 @@ type testInclude struct {
 }
 
 type testConcept struct {
-	Code    string
-	Concept []testConcept
+	Code, Display string
+	Designation   []struct{ Value string }
+	Concept       []testConcept
 }
 
 type testSystem struct {
@@ -42,7 +45,7 @@ type testSystem struct {
 }
 
 func newTerms(under *terms) *terms {
-	return &terms{under: under, sets: map[string]testSet{}, codes: map[string]map[string]bool{}, memo: map[string]map[string]bool{}}
+	return &terms{under: under, sets: map[string]testSet{}, codes: map[string]map[string]bool{}, memo: map[string]map[string]bool{}, names: map[string]map[string][]string{}}
 }
 
 func (x *terms) add(raw []byte) {
@@ -68,17 +71,39 @@ func (x *terms) add(raw []byte) {
 		var s testSystem
 		if json.Unmarshal(raw, &s) == nil && s.Content == "complete" {
 			all := map[string]bool{}
-			flatten(s.Concept, all)
-			x.codes[s.URL] = all
+			names := map[string][]string{}
+			flatten(s.Concept, all, names)
+			x.codes[s.URL], x.names[s.URL] = all, names
 		}
 	}
 }
 
-func flatten(cs []testConcept, into map[string]bool) {
+func flatten(cs []testConcept, into map[string]bool, names map[string][]string) {
 	for _, c := range cs {
 		into[c.Code] = true
-		flatten(c.Concept, into)
+		if c.Display != "" {
+			names[c.Code] = append(names[c.Code], c.Display)
+		}
+		for _, d := range c.Designation {
+			names[c.Code] = append(names[c.Code], d.Value)
+		}
+		flatten(c.Concept, into, names)
 	}
+}
+
+// Displays is a Validator's Displays.
+func (x *terms) Displays(system, code string) []string {
+	for ; x != nil; x = x.under {
+		if n := x.names[system][code]; n != nil {
+			return n
+		}
+	}
+	if s, err := terminology.BuiltIn().CodeSystem(system, ""); err == nil && system == terminology.Countries {
+		if i, ok := s.Find(code); ok {
+			return []string{s.Display(i)}
+		}
+	}
+	return nil
 }
 
 func (x *terms) set(url string) (testSet, bool) {
@@ -138,6 +163,15 @@ func (x *terms) member(valueSet, system, code string, depth int) (ok, known bool
 	return ok, known || ok
 }
 
+// grown answers about the code systems that need no list: countries and their parts.
+func grown(system, code string) (ok, known bool) {
+	if system != terminology.Countries && system != terminology.Subdivisions && system != terminology.Regions {
+		return false, false
+	}
+	s, err := terminology.BuiltIn().CodeSystem(system, "")
+	return err == nil && s.Has(code), err == nil
+}
+
 func (x *terms) included(i testInclude, system, code string, depth int) (ok, known bool) {
 	for _, v := range i.ValueSet {
 		in, k := x.member(v, system, code, depth+1)
@@ -159,10 +193,14 @@ func (x *terms) included(i testInclude, system, code string, depth int) (ok, kno
 		}
 		return false, true
 	}
-	if len(i.Filter) > 0 {
-		return false, false
+	if len(i.Filter) > 0 { // filters only narrow
+		ok, known := grown(i.System, code)
+		return false, known && !ok
 	}
 	all, found := x.system(i.System)
+	if !found {
+		return grown(i.System, code)
+	}
 	return all[code], found
 }
 

@@ -36,6 +36,7 @@ type node struct {
 	must      bool
 	modifier  bool
 	content   string // path of the element whose content this repeats
+	narrative *Narrative
 
 	slicing *Slicing
 	slices  []*node
@@ -97,6 +98,9 @@ func (n *node) apply(e *Element, d *Definition) {
 		if n.typ == "" && len(e.Types) == 1 && e.Types[0].Code != "Resource" {
 			n.typ = e.Types[0].Code
 		}
+	}
+	if e.Narrative != nil {
+		n.narrative = e.Narrative
 	}
 	if e.Content != "" {
 		n.content = e.Content

@@ -21,6 +21,10 @@ type Validator struct {
 	// value set tells. known is false when this cannot be told. nil knows only what R4 and US Core enumerate.
 	Codes func(valueSet, system, code string) (ok, known bool)
 
+	// Displays returns the names that a code of a system may be shown by, its designations with them; none if they are
+	// not known. nil knows none, and names are not judged.
+	Displays func(system, code string) []string
+
 	// Find returns a stored resource by canonical URL (Questionnaire, Measure), or nil.
 	Find func(canonical string) *fhirjson.Node
 
@@ -31,6 +35,7 @@ type Validator struct {
 // Options says how one document is judged.
 type Options struct {
 	Profiles []string // canonical URLs it must conform to beside those of its meta.profile
+	Entries  []Entry  // what entries of the Bundle must conform to
 	NoMeta   bool     // do not check the profiles that meta.profile declares
 	Declared Policy   // how faults against the profiles of meta.profile are taken; Refuse by default, Warn makes them warnings
 
@@ -50,6 +55,14 @@ type Options struct {
 	Examples          bool      // accept example.org addresses
 	BestPractice      bool      // also say what R4 only recommends (dom-6)
 	Now               time.Time // for now() in invariants; zero leaves it empty
+}
+
+// Entry asks that an entry of a Bundle conforms to a profile: of the entries whose resource is of Type, that at Index,
+// counted from 0.
+type Entry struct {
+	Type    string
+	Index   int
+	Profile string
 }
 
 // Policy says how strictly something is taken.
@@ -114,6 +127,8 @@ type run struct {
 	res    []scope // the resources on the way, innermost last
 	busy   []visit // profile checks under way, against circles
 	env    fhirpath.Env
+
+	misnamed []misnamed
 }
 
 // place is one step to the value at hand.
@@ -257,6 +272,7 @@ func rank(severity string) int {
 func (r *run) document(n *fhirjson.Node) {
 	r.push(n.Get("resourceType").Text(), -1)
 	r.resource(n, nil, "", r.o.Profiles)
+	r.names()
 }
 
 // resource judges a resource at the current path.
@@ -279,6 +295,12 @@ func (r *run) resource(n *fhirjson.Node, in *bundle, base string, profiles []str
 			r.bundleRules(n, here.bundle)
 		}
 		r.answers(n, typ)
+		switch typ {
+		case "MeasureReport":
+			r.measured(n)
+		case "StructureDefinition":
+			r.definition(n)
+		}
 	}
 	r.declared(n, profiles)
 	r.env = saved

@@ -23,6 +23,9 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 		r.reference(n)
 	case "Narrative":
 		r.narrative(n)
+		if !r.o.Light {
+			r.textLinks(n)
+		}
 	case "Coding":
 		r.coding(n)
 	case "Attachment":

@@ -72,6 +72,7 @@ var carried = sync.OnceValue(func() *builtIn {
 			*rows = append(*rows, line)
 		}
 	}
+	b.systems[Countries] = &lazySystem{head: Head{URL: Countries, Name: "Countries (ISO 3166-1)", CaseSensitive: true, Content: "complete"}, rows: countryRows()}
 	for _, g := range grammars() {
 		b.systems[g.URL] = &lazySystem{head: g.Head, built: g}
 	}

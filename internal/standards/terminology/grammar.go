@@ -31,6 +31,8 @@ func grammars() []*CodeSystem {
 			return err == nil
 		}),
 		Grammar(Head{URL: MimeTypes, Name: "MIME types (BCP 13)"}, func(c string) bool { return len(c) < 500 && mimeType.MatchString(c) }),
+		Grammar(Head{URL: Subdivisions, Name: "Parts of countries (ISO 3166-2)", CaseSensitive: true}, isSubdivision),
+		Grammar(Head{URL: Regions, Name: "Regions of the world (UN M49)", CaseSensitive: true}, isRegion),
 		Grammar(Head{URL: URIs, Name: "Addresses (RFC 3986)", CaseSensitive: true}, func(c string) bool { return c != "" && !strings.ContainsAny(c, " \t\n<>") }),
 	}
 }
