@@ -31,7 +31,7 @@ type AppGrant struct {
 func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 	p, err := a.PracticeByID(ctx, g.Practice)
 	if err != nil {
-		return App{}, signedOut().Because(err)
+		return App{}, goneIsOut(err)
 	}
 	if p.Access.Contract == ContractClosed || g.ClientID == "" || g.User != 0 && g.Patient != "" {
 		return App{}, signedOut()
@@ -126,7 +126,7 @@ type PatientGrant struct {
 func (a *Auth) PatientScope(ctx context.Context, g PatientGrant) (Patient, error) {
 	p, err := a.PracticeByID(ctx, g.Practice)
 	if err != nil {
-		return Patient{}, signedOut().Because(err)
+		return Patient{}, goneIsOut(err)
 	}
 	if p.Access.Contract == ContractClosed || g.Patient == "" {
 		return Patient{}, signedOut()

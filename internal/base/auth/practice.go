@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -122,6 +123,12 @@ func (a *Auth) PracticeBySlug(ctx context.Context, slug string) (Practice, error
 // PracticeByID finds a practice by its number.
 func (a *Auth) PracticeByID(ctx context.Context, id db.PracticeID) (Practice, error) {
 	return a.findPractice(ctx, func(p Practice) bool { return p.ID == id })
+}
+
+// NoPractice tells the error of a practice that is not there from that of a database which does not say.
+func NoPractice(err error) bool {
+	var i *fhir.Issue
+	return errors.As(err, &i) && i.Code == "not-found"
 }
 
 func (a *Auth) findPractice(ctx context.Context, want func(Practice) bool) (Practice, error) {

@@ -64,6 +64,15 @@ func signedOut() *fhir.Issue {
 	return fhir.Problem("login", "You are signed out.", "Sign in again; what you had begun to write is kept.")
 }
 
+// goneIsOut has somebody whose practice is not there signed out. That the database does not say is another matter: whoever takes it
+// for the end of a session or a token throws away what is good again in a moment.
+func goneIsOut(err error) error {
+	if NoPractice(err) {
+		return signedOut().Because(err)
+	}
+	return err
+}
+
 // Resume returns who a session token belongs to and counts as activity. A session idle for too long comes back
 // locked, with a zero Staff that opens nothing. The error is an Issue of code "login" when the token opens nothing
 // in this practice.
@@ -134,7 +143,7 @@ func (a *Auth) session(ctx context.Context, token [sha256.Size]byte) (*cached, e
 		return nil, signedOut()
 	}
 	if e.practice, err = a.PracticeByID(ctx, e.practice.ID); err != nil {
-		return nil, signedOut().Because(err)
+		return nil, goneIsOut(err)
 	}
 	if e.practice.Access.Contract == ContractClosed {
 		return nil, signedOut()

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/standards/fhir"
 )
 
 func TestTokensThatOpenNothing(t *testing.T) {
@@ -396,5 +398,46 @@ func TestSwitchPractice(t *testing.T) {
 		}
 		_, _, err = c.a.Switch(t.Context(), s, "birch", "", "")
 		wantCode(t, err, "login")
+	})
+}
+
+// While the database does not answer, nobody is told that they are signed out: what they hold is good again in a moment.
+func TestNoDatabaseIsNotTheEndOfASession(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		c := newClinic(t, d)
+		token, _ := c.signIn("Ann.Ash")
+		again := c.restart()
+		if _, err := again.Practices(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.DB.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, when := range []string{"at once", "when nothing is remembered any more"} {
+			for _, a := range []*Auth{c.a, again, c.restart()} {
+				_, _, session := a.Resume(t.Context(), slug, token)
+				_, app := a.AppScope(t.Context(), AppGrant{Practice: c.id, ClientID: "growth", ClientName: "Growth", User: c.ann})
+				_, patient := a.PatientScope(t.Context(), PatientGrant{Practice: c.id, Patient: "Patient/x"})
+				for what, err := range map[string]error{"session": session, "program": app, "patient": patient} {
+					var i *fhir.Issue
+					if errors.As(err, &i) && (i.Code == "login" || i.Code == "not-found") {
+						t.Errorf("%s, %s: %v", when, what, err)
+					}
+				}
+			}
+			d.Clock.Advance(time.Minute)
+		}
+		if _, err := c.restart().AppScope(t.Context(), AppGrant{Practice: c.id, ClientID: "growth", ClientName: "Growth"}); err == nil {
+			t.Error("a scope was made without a database")
+		}
+		d.Reopen(t)
+		c.a = New(d.DB, audit.New(d.DB), c.a.options)
+		if _, _, err := c.resume(token); err != nil {
+			t.Error("when it answers again:", err)
+		}
+		var i *fhir.Issue
+		if _, err := c.a.AppScope(t.Context(), AppGrant{Practice: 999, ClientID: "growth", ClientName: "Growth"}); !errors.As(err, &i) || i.Code != "login" {
+			t.Errorf("a practice that is not there: %v", err)
+		}
 	})
 }

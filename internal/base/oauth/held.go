@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
@@ -43,8 +44,10 @@ func (s *Server) Resume(ctx context.Context, p auth.Practice, kept []byte) (auth
 		}
 		g, err = loadGrant(ctx, tx, h.Grant)
 		return err
-	}); err != nil {
+	}); errors.Is(err, db.ErrNoRows) {
 		return auth.App{}, unauthorized().Because(err)
+	} else if err != nil { // what is only not known at present goes on later
+		return auth.App{}, err
 	}
 	if revoked || g.ended != "" || g.expires <= s.clock.Now().UnixMicro() {
 		return auth.App{}, unauthorized()

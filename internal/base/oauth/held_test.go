@@ -1,12 +1,15 @@
 package oauth
 
 import (
+	"errors"
 	"net/url"
 	"testing"
 	"time"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
+	"yarrow.health/internal/standards/fhir"
 )
 
 // TestWorkOutlastsItsToken wants work that goes on after the token's time, with its scopes, and ends with what it stands on.
@@ -150,6 +153,45 @@ func TestGrantsEndWithThePerson(t *testing.T) {
 					t.Errorf("%d connections are listed afterwards, %v", len(all), err)
 				}
 			})
+		}
+	})
+}
+
+// While the database does not answer, no token is called bad: programs throw away what is refused, and exports and
+// subscriptions that stand on it would end for good.
+func TestNoDatabaseIsNotTheEndOfAToken(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		f := w.assertion(w.backend)
+		f.Set("grant_type", "client_credentials")
+		f.Set("scope", "system/Patient.rs")
+		text := w.token(f).str("access_token")
+		kept, err := w.s.Hold(t.Context(), w.alder, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.DB.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d.Clock.Advance(10 * time.Second)
+		_, asks := w.s.Authenticate(t.Context(), w.alder, text)
+		_, goesOn := w.s.Resume(t.Context(), w.alder, kept)
+		for what, err := range map[string]error{"a request": asks, "work that goes on": goesOn} {
+			var i *fhir.Issue
+			if err == nil || errors.As(err, &i) && i.Code == "login" {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if got := w.send("GET", "/alder/.well-known/smart-configuration", nil, nil).status; got == 404 {
+			t.Errorf("the addresses for programs: %d", got)
+		}
+		d.Reopen(t)
+		s := New(Options{DB: d.DB, Auth: auth.New(d.DB, audit.New(d.DB), auth.Options{Demo: true}), Audit: audit.New(d.DB), Base: base})
+		if _, err := s.Authenticate(t.Context(), w.alder, text); err != nil {
+			t.Error("when it answers again:", err)
+		}
+		if _, err := s.Resume(t.Context(), w.alder, kept); err != nil {
+			t.Error("when it answers again:", err)
 		}
 	})
 }

@@ -31,8 +31,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 	}
 	p, err := s.auth.PracticeBySlug(r.Context(), r.PathValue("practice"))
-	if err != nil {
+	if auth.NoPractice(err) {
 		s.answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "error_description": "there is no such practice here"})
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")

@@ -136,8 +136,11 @@ func problem(status int, kind, detail string) map[string]any {
 func (s *Server) serve(r *http.Request) (status int, body any, location string, err error) {
 	unknown := fail(http.StatusUnauthorized, "", "A key of this practice's directory is needed as bearer token.")
 	p, err := s.auth.PracticeBySlug(r.Context(), r.PathValue("practice"))
-	if err != nil {
+	if auth.NoPractice(err) {
 		return 0, nil, "", unknown // no practice, no key: the same answer
+	}
+	if err != nil {
+		return 0, nil, "", err
 	}
 	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || r.Header.Get("Sec-Fetch-Site") == "cross-site" {

@@ -230,8 +230,14 @@ func (r *Router) register(method, pattern string, p auth.Permission, serve func(
 			}
 		}()
 		practice, err := r.auth.PracticeBySlug(hr.Context(), q.slug)
-		if err != nil {
+		if auth.NoPractice(err) {
 			w.Problem(http.StatusNotFound, fhir.Problem("not-found", q.T("error.practice"), q.T("error.practice.fix")))
+			w.send(nil)
+			return
+		}
+		if err != nil {
+			r.o.Log.Error("the practices cannot be read", "request", q.ID, "error", err.Error())
+			w.Problem(http.StatusServiceUnavailable, fhir.Problem("transient", q.T("error.broken"), q.T("error.broken.fix", q.ID)))
 			w.send(nil)
 			return
 		}
