@@ -88,6 +88,33 @@ func (s *Server) Checker(p db.PracticeID) func(valueSet, system, code string) (o
 	}
 }
 
+// Names gives the func that tells by what names a code system calls a code: its display and designations, of systems whose
+// owner's complete list is here. It reads the practice's database each time, so it is for single questions.
+func (s *Server) Names(p db.PracticeID) func(system, code string) []string {
+	return func(system, code string) (names []string) {
+		err := s.With(context.Background(), p, func(sh *terminology.Shelf) error {
+			cs, err := sh.CodeSystem(system, "")
+			if err != nil || cs == nil || !cs.Listed() {
+				return err
+			}
+			if i, ok := cs.Find(code); ok {
+				e := cs.Entry(i)
+				if e.Display != "" {
+					names = append(names, e.Display)
+				}
+				for _, d := range e.Designations {
+					names = append(names, d.Value)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil
+		}
+		return names
+	}
+}
+
 // lately gives a value set as it was at most a second ago; nil when it is not here or cannot be worked out.
 func (s *Server) lately(ctx context.Context, p db.PracticeID, canonical string) *terminology.Set {
 	d := s.desk(p)

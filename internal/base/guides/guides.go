@@ -36,6 +36,7 @@ type loaded struct {
 	own       []*profile.Definition
 	supported *Supported
 	forms     map[string]*fhirjson.Node // Questionnaires by canonical URL
+	measures  map[string]*fhirjson.Node // Measures by canonical URL
 	terms     *terms
 	policy    Policy
 	targets   fhirstore.Targets
@@ -49,7 +50,7 @@ type loaded struct {
 const fresh = time.Minute
 
 // conformance are the types whose change makes loaded definitions stale.
-var conformance = []string{"StructureDefinition", "Basic", "Questionnaire", "ImplementationGuide"}
+var conformance = []string{"StructureDefinition", "Basic", "Questionnaire", "Measure", "ImplementationGuide"}
 
 // settles is how long after a definition was judged its transaction may end: until then each use looks whether it did.
 const settles = 10 * time.Second
@@ -146,6 +147,11 @@ func (g *Guides) load(ctx context.Context, scope auth.System) (*loaded, error) {
 			return err
 		}
 		l.forms = forms(nodes(asked))
+		counted, err := g.store.Find(ctx, tx, "Measure", "_sort", "-_lastUpdated")
+		if err != nil {
+			return err
+		}
+		l.measures = forms(nodes(counted))
 		l.policy, l.targets, err = g.readPolicies(ctx, tx)
 		return err
 	})
@@ -172,25 +178,40 @@ func (l *loaded) take(n *fhirjson.Node) {
 	}
 }
 
-// Validator returns the validator of a practice. It must not be called inside a transaction.
+// Validator returns the validator of a practice, which beside what a Checker judges looks at the names of codes and at
+// reports of measures. It must not be called inside a transaction.
 func (g *Guides) Validator(ctx context.Context, p db.PracticeID) (*profile.Validator, Policy, error) {
 	l, err := g.of(ctx, p)
 	if err != nil {
 		return nil, "", err
 	}
-	return &profile.Validator{Profiles: l.set, Codes: l.terms.codes, Find: func(canonical string) *fhirjson.Node { return l.forms[canonical] }}, l.policy, nil
+	v, policy := l.validator(), l.policy
+	v.Displays = g.codes.Names(p)
+	v.Find = func(canonical string) *fhirjson.Node {
+		if n := l.forms[canonical]; n != nil {
+			return n
+		}
+		return l.measures[canonical]
+	}
+	return v, policy, nil
+}
+
+// validator judges what is written.
+func (l *loaded) validator() *profile.Validator {
+	return &profile.Validator{Profiles: l.set, Codes: l.terms.codes, Find: func(canonical string) *fhirjson.Node { return l.forms[canonical] }}
 }
 
 // Checker judges what a practice is about to write (fhirstore.Store.Judge): base rules of R4 are always obeyed,
 // profiles that a resource declares as the practice's policy says. light checks structure and codes only, for history
 // that others recorded. It must not be called inside a transaction; the checker it gives may be.
 func (g *Guides) Checker(ctx context.Context, s db.Scope, light bool) (fhirstore.Checker, error) {
-	v, policy, err := g.Validator(ctx, s.Practice())
+	l, err := g.of(ctx, s.Practice())
 	if err != nil {
 		return nil, err
 	}
+	v := l.validator()
 	o := profile.Options{Light: light, NoMeta: light, Structured: true, Now: g.db.Clock().Now()}
-	if policy == WarnOnly {
+	if l.policy == WarnOnly {
 		o.Declared = profile.Warn
 	}
 	return func(n *fhirjson.Node) fhir.Issues {

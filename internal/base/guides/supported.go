@@ -91,15 +91,15 @@ func (g *Guides) Supported(ctx context.Context, p db.PracticeID) (*Supported, er
 	return l.supported, nil
 }
 
-// maxForms bounds how many Questionnaires of a practice are kept at hand, the newest first.
+// maxForms bounds how many Questionnaires, and how many Measures, of a practice are kept at hand, the newest first.
 const maxForms = 2000
 
-// forms are the Questionnaires of a practice by canonical URL, with and without version. all comes newest first.
+// forms are the Questionnaires or Measures of a practice by canonical URL, with and without version. all comes newest first.
 func forms(all []*fhirjson.Node) map[string]*fhirjson.Node {
 	out := map[string]*fhirjson.Node{}
 	for _, n := range all[:min(len(all), maxForms)] {
 		u, version := n.Get("url").Text(), n.Get("version").Text()
-		for _, key := range []string{u, u + "|" + version, "Questionnaire/" + n.Get("id").Text()} {
+		for _, key := range []string{u, u + "|" + version, n.Get("resourceType").Text() + "/" + n.Get("id").Text()} {
 			if out[key] == nil && u != "" {
 				out[key] = n
 			}

@@ -26,7 +26,7 @@ func Operation(g *guides.Guides) fhirapi.Operation {
 		Doc: "Tells whether a resource could be stored, and what is wrong with it. Nothing is stored.",
 		Params: []fhirapi.Param{
 			{Name: "resource", Type: "Resource", Max: 1, Doc: "What to check. At an instance without it, what is stored there."},
-			{Name: "mode", Type: "code", Max: 1, Doc: "create, update, delete or profile."},
+			{Name: "mode", Type: "code", Max: 1, Doc: "create, update, delete or profile. In the mode profile what can be stored and read but is wrong is an error too."},
 			{Name: "profile", Type: "canonical", Max: -1, Doc: "A profile to check against, beside those that the resource names."},
 		},
 		Run: func(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, error) { return run(ctx, c, g) },
@@ -59,7 +59,8 @@ func run(ctx context.Context, c *fhirapi.Call, g *guides.Guides) (*fhirapi.Answe
 	if err != nil {
 		return nil, err
 	}
-	o := profile.Options{Now: c.Now()}
+	// Whether it could be stored is not asked in the mode profile, so what readers of a resource can live with counts there.
+	o := profile.Options{Now: c.Now(), Strict: mode == "profile", Examples: true}
 	if policy == guides.WarnOnly {
 		o.Declared = profile.Warn
 	}

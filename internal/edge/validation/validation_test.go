@@ -60,6 +60,12 @@ func TestValidate(t *testing.T) {
 				t.Fatal(w.Body)
 			}
 		}
+		if w := ask(row{as: "system", method: "PUT", path: "Measure/m", body: `{"resourceType":"Measure","id":"m","url":"https://ehr.example.org/Measure/m","status":"active","group":[{"population":[{"code":{"text":"a"},"criteria":{"language":"text/cql","expression":"x"}}]}]}`}); w.Code >= 300 {
+			t.Fatal(w.Body)
+		}
+		counted := func(code string) string {
+			return `{"resourceType":"MeasureReport","status":"complete","type":"summary","measure":"https://ehr.example.org/Measure/m","period":{"start":"2024","end":"2024"},"group":[{"population":[{"code":{"text":"` + code + `"},"count":1}]}]}`
+		}
 		params := func(parts string) string {
 			return `{"resourceType":"Parameters","parameter":[` + parts + `]}`
 		}
@@ -70,6 +76,10 @@ func TestValidate(t *testing.T) {
 			"XML":                 {"clinician", "POST", "Patient/$validate", `<Patient xmlns="http://hl7.org/fhir"><contact><gender value="female"/></contact></Patient>`, "application/fhir+xml", 200, "pat-1", ""},
 			"profile asked":       {"clinician", "POST", "Patient/$validate?profile=" + uscore, good, "", 200, "Patient.identifier", ""},
 			"profile in body":     {"clinician", "POST", "Patient/$validate", params(`{"name":"resource","resource":` + good + `},{"name":"profile","valueCanonical":"` + uscore + `"}`), "", 200, "Patient.identifier", ""},
+			"by its measure":      {"clinician", "POST", "MeasureReport/$validate", counted("a"), "", 200, "warning", `"error"`},
+			"not its measure":     {"clinician", "POST", "MeasureReport/$validate", counted("b"), "", 200, "nothing with this code", ""},
+			"name of a code":      {"clinician", "POST", "Patient/$validate", strings.Replace(good, `"gender"`, `"maritalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M","display":"Widowed"}]},"gender"`, 1), "", 200, "not what the code system calls the code", `"error"`},
+			"name, strictly":      {"clinician", "POST", "Patient/$validate?mode=profile&profile=http://hl7.org/fhir/StructureDefinition/Patient", strings.Replace(good, `"gender"`, `"maritalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M","display":"Widowed"}]},"gender"`, 1), "", 200, `"error"`, ""},
 			"unknown profile":     {"clinician", "POST", "Patient/$validate?profile=https://nobody.example.org/p", good, "", 200, "import guide", ""},
 			"wrong type":          {"clinician", "POST", "Observation/$validate", good, "", 200, "not of the type of the address", ""},
 			"update without id":   {"clinician", "POST", "Patient/$validate?mode=update", good, "", 200, "An update names the id", ""},
