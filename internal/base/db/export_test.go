@@ -55,8 +55,8 @@ func KeepSpare(d *DB, n int) {
 func HoldTrips(d *DB, p PracticeID) (inLine func() int, leave func()) {
 	g := d.backend.(*postgresBackend).glances(p)
 	g.mu.Lock()
-	held := glanceTrips - g.away
-	g.away = glanceTrips
+	held := slowTrips - g.away
+	g.away = slowTrips
 	g.mu.Unlock()
 	inLine = func() int {
 		g.mu.Lock()

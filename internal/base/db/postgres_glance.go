@@ -24,15 +24,35 @@ type pgGlances struct {
 	mu   sync.Mutex
 	away int // trips under way
 	line []*glance
+	pace time.Duration // what a statement takes, of late
 }
 
-// Trips that are under way at the same time, each on a connection of its own: enough that no processor waits, here or there.
-var glanceTrips = max(2, runtime.GOMAXPROCS(0))
+// Trips that are under way at the same time, each on a connection of its own: enough that no processor waits, here or there. Where
+// statements are slow, because they wait for a disk or for a processor, they do so side by side.
+var (
+	glanceTrips = max(2, runtime.GOMAXPROCS(0))
+	slowTrips   = max(8, 4*runtime.GOMAXPROCS(0))
+)
 
 const (
-	glanceLimit = 32               // statements of a trip
-	tripTime    = 15 * time.Second // bounds a trip: no single reader's context ends it
+	glanceLimit = 32                     // statements of a trip
+	tripAim     = 4 * time.Millisecond   // what a trip is to take
+	slowPace    = time.Millisecond       // of a statement; in memory it takes a twentieth
+	tripTime    = 15 * time.Second       // bounds a trip: no single reader's context ends it
 )
+
+// trips is how many may be under way.
+func (g *pgGlances) trips() int {
+	if g.pace > slowPace {
+		return slowTrips
+	}
+	return glanceTrips
+}
+
+// room is how many statements a trip may have.
+func (g *pgGlances) room() int {
+	return max(1, min(glanceLimit, int(tripAim/max(g.pace, time.Microsecond))))
+}
 
 // glance is one statement and its answer.
 type glance struct {
@@ -115,7 +135,7 @@ func (g *pgGlances) ask(ctx context.Context, st *Stmt, args []any, apart bool) (
 // together has a statement travel with those of others, or lead a trip when there is a way free. An error is that of ctx.
 func (g *pgGlances) together(ctx context.Context, q *glance) error {
 	g.mu.Lock()
-	if g.away < glanceTrips {
+	if g.away < g.trips() {
 		g.away++
 		g.mu.Unlock()
 		g.lead(ctx, q)
@@ -153,28 +173,33 @@ func (g *pgGlances) leave(q *glance) {
 	}
 }
 
-// next has the first in line lead a trip in the place of one that ended.
+// next ends a trip, and has those who are first in line lead what trips there may be.
 func (g *pgGlances) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.line) == 0 {
-		g.away--
-		return
+	g.away--
+	lead := max(0, min(len(g.line), g.trips()-g.away))
+	for _, first := range g.line[:lead] {
+		first.turn <- true
 	}
-	first := g.line[0]
-	g.line = slices.Delete(g.line, 0, 1)
-	first.turn <- true
+	g.away += lead
+	g.line = slices.Delete(g.line, 0, lead)
 }
 
 // lead makes a trip with first and those who stand in line.
 func (g *pgGlances) lead(ctx context.Context, first *glance) {
 	g.mu.Lock()
-	n := min(len(g.line), glanceLimit-1)
+	n := min(len(g.line), g.room()-1)
 	trip := append(append(make([]*glance, 0, n+1), first), g.line[:n]...)
 	g.line = slices.Delete(g.line, 0, n)
 	g.mu.Unlock()
 	defer g.next()
+	from := clock.System().Now()
 	g.carry(ctx, trip)
+	took := clock.System().Since(from) / time.Duration(len(trip))
+	g.mu.Lock()
+	g.pace += (took - g.pace) / 8
+	g.mu.Unlock()
 }
 
 // carry sends the statements of a trip and reads the answers. Of a trip of several nothing is known of the first that fails and of those
