@@ -2,6 +2,7 @@ package prove
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -267,6 +268,30 @@ func (j *judge) one(ctx context.Context, x plant) {
 	j.both(ctx, probe{method: "PATCH", path: at, body: `[{"op":"test","path":"/id","value":"` + x.id(home) + `"}]`, kind: "application/json-patch+json"})
 	j.both(ctx, probe{method: "DELETE", path: at})
 	j.both(ctx, probe{method: "DELETE", path: "/" + x.typ + "?_id=" + x.id(home)})
+	for _, in := range contextsOf[x.typ] {
+		body := fmt.Sprintf(in, j.in.record(), x.ref(home))
+		typ, _, _ := strings.Cut(strings.TrimPrefix(body, `{"resourceType":"`), `"`)
+		j.both(ctx, probe{method: "POST", path: "/" + typ, body: body})
+		j.both(ctx, probe{method: "POST", path: "/" + typ + "/$validate", body: body})
+		j.both(ctx, probe{method: "POST", path: "", body: `{"resourceType":"Bundle","type":"transaction","entry":[{"resource":` + body + `,"request":{"method":"POST","url":"` + typ + `"}}]}`})
+	}
+}
+
+// contextsOf are, by the type of what they refer to, resources that take part of their access from it; they are about a patient.
+var contextsOf = map[string][]string{
+	"Encounter": {`{"resourceType":"Condition","subject":{"reference":"%s"},"encounter":{"reference":"%s"}}`,
+		`{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"%s"},"encounter":{"reference":"%s"}}`},
+	"Observation":    {`{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"%s"},"derivedFrom":[{"reference":"%s"}]}`},
+	"Condition":      {`{"resourceType":"List","status":"current","mode":"working","subject":{"reference":"%s"},"entry":[{"item":{"reference":"%s"}}]}`},
+	"ServiceRequest": {`{"resourceType":"Procedure","status":"completed","subject":{"reference":"%s"},"basedOn":[{"reference":"%s"}]}`},
+	"Procedure":      {`{"resourceType":"Procedure","status":"completed","subject":{"reference":"%s"},"partOf":[{"reference":"%s"}]}`},
+	"Composition":    {`{"resourceType":"Task","status":"requested","intent":"order","for":{"reference":"%s"},"focus":{"reference":"%s"}}`},
+	"Patient":        {`{"resourceType":"Condition","subject":{"reference":"%[2]s"},"recorder":{"reference":"%[1]s"}}`},
+}
+
+// record is the patient about whom a principal may write.
+func (k key) record() string {
+	return cmp.Or(k.access.Compartment, plant{typ: "Patient", patient: 1}.ref(home))
 }
 
 // searches asks for resources of a type by everything they can be found by.

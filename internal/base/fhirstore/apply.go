@@ -104,6 +104,7 @@ type applier struct {
 	opt      ApplyOptions
 	b        *bundle
 	warnings fhir.Issues
+	among    map[int64]bool // what the bundle writes, by idh
 
 	loosened   int // entries with conditional references kept as identifiers
 	firstLoose *entry

@@ -101,19 +101,20 @@ func (a *applier) write(ctx context.Context, entries []*entry) error {
 	return nil
 }
 
-// seek has the writes look for what their resources refer to; what the bundle itself writes is here.
+// seek has the writes look for what their resources refer to; what the bundle itself writes is here. What stands under an id of the
+// client's choice because a condition found nothing is not: it may be taken by what is hidden.
 func (a *applier) seek(tx *db.Tx, todo []*entry) {
-	if a.opt.Targets == AnyTarget {
-		return
-	}
 	k := keyspaceOf(tx.Keys())
 	among := map[int64]bool{}
 	for _, e := range todo {
 		if e.p != nil {
-			among[k.id(e.typ, e.id)] = true
+			if e.p.fresh || e.query == "" || e.exists != "" {
+				among[k.id(e.typ, e.id)] = true
+			}
 			e.p.targets, e.p.among = a.opt.Targets, among
 		}
 	}
+	a.among = among
 }
 
 // hold locks the conditions and looks whether their answers still hold.
@@ -261,7 +262,7 @@ func (a *applier) patching(e *entry, id string) func(ctx context.Context, tx *db
 		if err != nil {
 			return written{}, err
 		}
-		p.targets = a.opt.Targets
+		p.targets, p.among = a.opt.Targets, a.among
 		if p.Type != e.typ || p.ID != id {
 			return written{}, fhir.Problem("processing", "The patch changes which resource this is.", "Leave resourceType and id as they are.")
 		}

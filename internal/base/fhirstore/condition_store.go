@@ -99,7 +99,7 @@ func (p *Prepared) under(s *Store, id string) (*Prepared, error) {
 	withID(&n, id)
 	out, err := s.prepare(&n)
 	if err == nil {
-		out.real, out.targets = p.real, p.targets // real: with what a declaration excused
+		out.real, out.targets, out.among = p.real, p.targets, p.among // real: with what a declaration excused
 	}
 	return out, err
 }

@@ -33,6 +33,8 @@ type Prepared struct {
 	among   map[int64]bool // what is written together with it, by idh
 	unmet   fhir.Issues
 
+	context map[int64]string // what it must not refer to unseen, see contextOf
+
 	practice int64 // of rows
 	rows     *indexed
 }

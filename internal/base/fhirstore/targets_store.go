@@ -12,56 +12,72 @@ import (
 var selectSurroundings = db.SQL(`SELECT r.idh, r.labels, r.deleted FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2}`)
 
 // surroundings reads what the resources about to be written belong to and refer to: the labels they inherit, and whether
-// their targets are here. It is one statement, and none where nothing is asked; a second one only for scopes that see a part
-// of a type.
+// their targets are here. It is one statement, and none where nothing is asked. Nobody's writes inherit from what they do not
+// see: it could not be referred to (see contextOf), and what was written would vanish before their eyes.
 func (w *writer) surroundings(ctx context.Context, changes []change) error {
-	var asked map[int64]string
+	wanted := make([]map[int64]string, len(changes))
+	asked, some := map[int64]string{}, false
 	for i := range changes {
-		if p := changes[i].p; p != nil && p.targets != AnyTarget {
-			if asked == nil {
-				asked = map[int64]string{}
-			}
-			maps.Copy(asked, referredTo(w.a.k, p.node))
+		p := changes[i].p
+		if p == nil {
+			continue
 		}
+		if p.targets != AnyTarget {
+			wanted[i] = w.a.readable(referredTo(w.a.k, p.node))
+		}
+		p.context = w.contextOf(p)
+		maps.Copy(asked, wanted[i])
+		maps.Copy(asked, w.a.readable(maps.Clone(p.context)))
+		some = some || len(wanted[i]) > 0 || len(p.context) > 0
 	}
-	if asked = w.a.readable(asked); len(asked) == 0 {
+	if !some {
 		return w.inherit(ctx, changes)
 	}
-	if w.a.partial(asked) {
-		if err := w.inherit(ctx, changes); err != nil {
-			return err
-		}
-		here, err := w.a.here(ctx, w.tx, asked)
-		if err != nil {
-			return err
-		}
-		return w.meet(changes, asked, here)
+	var here map[int64]bool
+	var labels map[int64]int64
+	var err error
+	switch {
+	case len(asked) == 0:
+	case w.a.partial(asked):
+		here, labels, err = w.a.here(ctx, w.tx, asked)
+	default:
+		here, labels, err = w.around(ctx, changes, asked)
 	}
-	ids := slices.Collect(maps.Keys(asked))
-	for i := range changes {
-		if p := changes[i].p; p != nil {
-			ids = append(ids, w.sources(p)...)
-		}
-	}
-	labels, here := map[int64]int64{}, map[int64]bool{}
-	rows, err := w.tx.Query(ctx, selectSurroundings, int64(w.tx.Practice()), ids)
 	if err != nil {
 		return err
 	}
+	w.inheritFrom(labels, changes)
+	return w.meet(changes, wanted, here)
+}
+
+// around is what is here, and the labels of what the scope sees, where these labels alone decide that.
+func (w *writer) around(ctx context.Context, changes []change, asked map[int64]string) (here map[int64]bool, labels map[int64]int64, err error) {
+	ids := slices.Collect(maps.Keys(asked))
+	if w.a.whole() {
+		for i := range changes {
+			if p := changes[i].p; p != nil {
+				ids = append(ids, w.sources(p)...)
+			}
+		}
+	}
+	rows, err := w.tx.Query(ctx, selectSurroundings, int64(w.tx.Practice()), ids)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer rows.Close()
+	here, labels = map[int64]bool{}, map[int64]int64{}
 	for rows.Next() {
 		var idh, mask, deleted int64
 		if err := rows.Scan(&idh, &mask, &deleted); err != nil {
-			return err
+			return nil, nil, err
 		}
-		labels[idh] = mask
-		here[idh] = deleted == 0 && (mask&w.a.Forbidden == 0 || asked[idh] == w.s.unguarded)
+		seen := mask&w.a.Forbidden == 0 || asked[idh] != "" && asked[idh] == w.s.unguarded
+		here[idh] = deleted == 0 && seen
+		if seen {
+			labels[idh] = mask
+		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	w.inheritFrom(labels, changes)
-	return w.meet(changes, asked, here)
+	return here, labels, rows.Err()
 }
 
 // partial says that of one of these types the scope sees some resources and not others for more than their labels.
@@ -74,8 +90,8 @@ func (a *kernel) partial(asked map[int64]string) bool {
 	return false
 }
 
-// here says which of these resources are here for the scope, in one statement.
-func (a *kernel) here(ctx context.Context, tx *db.Tx, asked map[int64]string) (map[int64]bool, error) {
+// here says which of these resources are here for the scope, and which labels they bear, in one statement.
+func (a *kernel) here(ctx context.Context, tx *db.Tx, asked map[int64]string) (map[int64]bool, map[int64]int64, error) {
 	byType := map[string][]int64{}
 	for idh, typ := range asked {
 		byType[typ] = append(byType[typ], idh)
@@ -93,20 +109,21 @@ func (a *kernel) here(ctx context.Context, tx *db.Tx, asked map[int64]string) (m
 	}
 	rows, err := scanRows(tx.Query(ctx, tx.Compile(q.b.String()), q.args...))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make(map[int64]bool, len(rows))
+	out, labels := make(map[int64]bool, len(rows)), make(map[int64]int64, len(rows))
 	for _, r := range rows {
-		n := a.narrow(typeName(r.typ), auth.CanRead)
-		if n == nil || typeName(r.typ) == a.s.unguarded {
-			out[r.idh] = true
-			continue
+		typ := typeName(r.typ)
+		if n := a.narrow(typ, auth.CanRead); n != nil && typ != a.s.unguarded {
+			res, err := a.s.resource(tx, r)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !n.opens(res.Node()) {
+				continue
+			}
 		}
-		res, err := a.s.resource(tx, r)
-		if err != nil {
-			return nil, err
-		}
-		out[r.idh] = n.opens(res.Node())
+		out[r.idh], labels[r.idh] = true, r.labels
 	}
-	return out, nil
+	return out, labels, nil
 }

@@ -20,8 +20,8 @@ const (
 	WarnOnly Policy = "warn"
 )
 
-// How a practice takes references that lead nowhere (fhirstore.Targets), by its name. A warning holds until it chooses: a program
-// may send results before the record they belong to, and R4 does not ask for the order.
+// How a practice takes references that lead nowhere (fhirstore.Targets), by its name. A warning holds until it chooses: R4
+// does not ask for an order. The context of what is written must be there in any case, see fhirstore.
 var targets = map[string]fhirstore.Targets{"reject": fhirstore.MustTarget, "warn": fhirstore.WarnTarget, "off": fhirstore.AnyTarget}
 
 // A practice's choice is a Basic resource with this id, so that it is backed up, exported and audited with the rest.

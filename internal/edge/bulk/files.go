@@ -148,6 +148,7 @@ type manifest struct {
 	Output              []manifestFile `json:"output"`
 	Deleted             []manifestFile `json:"deleted"`
 	Error               []manifestFile `json:"error"`
+	Extension           map[string]int `json:"extension,omitempty"`
 }
 
 type manifestFile struct {
@@ -156,6 +157,16 @@ type manifestFile struct {
 	URL   string `json:"url,omitempty"`      // none for what an import took
 	Next  string `json:"continuesInFile,omitempty"`
 	Count int    `json:"count"`
+
+	Extension map[string]int `json:"extension,omitempty"`
+}
+
+// danglingReferences is what a manifest says of references that lead nowhere, in the member that the standard leaves to servers.
+func danglingReferences(n int) map[string]int {
+	if n == 0 {
+		return nil
+	}
+	return map[string]int{"danglingReferences": n}
 }
 
 const instant = "2006-01-02T15:04:05.000000Z07:00"
@@ -185,9 +196,10 @@ func (e *Exports) status(w http.ResponseWriter, r *http.Request, p auth.Practice
 		Output: []manifestFile{}, Deleted: []manifestFile{}, Error: []manifestFile{}}
 	for _, from := range o.Sources {
 		for _, typ := range slices.Sorted(maps.Keys(from.Counts)) {
-			m.Output = append(m.Output, manifestFile{Type: typ, Input: from.URL, Count: from.Counts[typ]})
+			m.Output = append(m.Output, manifestFile{Type: typ, Input: from.URL, Count: from.Counts[typ], Extension: danglingReferences(from.Dangling[typ])})
 		}
 	}
+	m.Extension = danglingReferences(o.all(source.dangling))
 	if o.Blocks {
 		m.OutputOrganizedBy = "Patient"
 	}

@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -78,10 +79,17 @@ func refOf(text []byte) string {
 	return head.Type + "/" + head.ID
 }
 
-// renamed tells under which ids an import writes what has an id of which the program may not learn whether it is taken: under one made
-// of the import and the id, the same at every line and after a restart. References inside the import follow.
-func (e *Exports) renamed(ctx context.Context, s db.Scope, o *order) (map[string]string, error) {
-	out := map[string]string{}
+// kin are the lines of an import as they refer to each other.
+type kin struct {
+	names map[string]string   // new references by those that stand in the lines; see related
+	along *fhirstore.Together // what is still to be written
+}
+
+// related tells under which ids an import writes what has an id of which the program may not learn whether it is taken: under one made
+// of the import and the id, the same at every line and after a restart. References inside the import follow. What is still to be
+// written may be referred to already.
+func (e *Exports) related(ctx context.Context, s db.Scope, o *order) (*kin, error) {
+	out := &kin{names: map[string]string{}}
 	for part := range o.Files[0].Parts {
 		at := *o
 		at.Part = part
@@ -90,21 +98,40 @@ func (e *Exports) renamed(ctx context.Context, s db.Scope, o *order) (map[string
 			return nil, err
 		}
 		if err := e.o.DB.View(ctx, s, func(tx *db.Tx) error {
-			for _, l := range lines {
+			if out.along == nil {
+				out.along = e.o.Store.Together(tx)
+			}
+			for i, l := range lines {
+				toCome := part > o.Part || part == o.Part && i >= o.Line
 				typ, id, ok := strings.Cut(l.ref, "/")
-				if !ok || out[l.ref] != "" || fhirapi.MayChooseID(s, typ) {
+				if !ok {
+					continue
+				}
+				if now := out.names[l.ref]; now != "" || fhirapi.MayChooseID(s, typ) {
+					if toCome {
+						out.along.Add(cmp.Or(now, l.ref))
+					}
 					continue
 				}
 				there, err := e.o.Store.Reaches(ctx, tx, typ, id, auth.CanUpdate)
-				if _, refused := refusal(err); refused || err == nil && there {
-					continue // it is the program's to change, or the line will be refused
+				if _, refused := refusal(err); refused {
+					continue // as the line will be
 				}
 				if err != nil {
 					return err
 				}
+				if there { // it is the program's to change
+					if toCome {
+						out.along.Add(l.ref)
+					}
+					continue
+				}
 				m := hmac.New(sha256.New, tx.Keys().Derive("bulk import", 32))
 				fmt.Fprintf(m, "%d %s", o.h, l.ref)
-				out[l.ref] = typ + "/" + hex.EncodeToString(m.Sum(nil)[:16])
+				out.names[l.ref] = typ + "/" + hex.EncodeToString(m.Sum(nil)[:16])
+				if toCome {
+					out.along.Add(out.names[l.ref])
+				}
 			}
 			return nil
 		}); err != nil {
@@ -141,6 +168,7 @@ func follow(n *fhirjson.Node, names map[string]string) {
 // entered is one line of an import, ready to be written, or refused.
 type entered struct {
 	number int64
+	ref    string // under which it is written; "" when its id is made here
 	p      *fhirstore.Prepared
 	issues fhir.Issues
 }
@@ -153,7 +181,7 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 	}
 	began := e.clock.Now()
 	var lines []line
-	var names map[string]string
+	var among *kin
 	for at := -1; ; {
 		if err := e.sayWhoseItWas(ctx, j.Practice, o); err != nil {
 			return err
@@ -177,8 +205,8 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 			}
 			continue
 		}
-		if names == nil {
-			if names, err = e.renamed(ctx, s, o); err != nil {
+		if among == nil {
+			if among, err = e.related(ctx, s, o); err != nil {
 				return err
 			}
 		}
@@ -196,13 +224,19 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 		if err != nil {
 			return err
 		}
-		some := e.ready(checked, o, names, lines[o.Line:min(o.Line+atATime, len(lines))])
+		some := e.ready(checked, o, among, lines[o.Line:min(o.Line+atATime, len(lines))])
+		for i := range some {
+			if some[i].p == nil {
+				among.along.Drop(some[i].ref)
+			}
+		}
 		err = e.enterAll(ctx, s, o, some)
 		if _, refused := refusal(err); refused {
 			// One of them is refused by what is stored: each by itself then, so that the others are taken.
 			for i := range some {
 				err = e.enterAll(ctx, s, o, some[i:i+1])
 				if issues, refused := refusal(err); refused {
+					among.along.Drop(some[i].ref)
 					some[i].p, some[i].issues = nil, issues
 					err = e.enterAll(ctx, s, o, some[i:i+1])
 				}
@@ -213,6 +247,9 @@ func (e *Exports) takeIn(ctx context.Context, j *jobs.Job, o *order) error {
 		}
 		if err != nil {
 			return err
+		}
+		for i := range some {
+			among.along.Drop(some[i].ref)
 		}
 		if e.afterCommit != nil {
 			e.afterCommit()
@@ -237,16 +274,17 @@ func (e *Exports) uploaded(ctx context.Context, s db.Scope, o *order) (lines []l
 }
 
 // ready checks lines as the practice wants it, outside any transaction.
-func (e *Exports) ready(checked context.Context, o *order, names map[string]string, lines []line) []entered {
+func (e *Exports) ready(checked context.Context, o *order, among *kin, lines []line) []entered {
 	out := make([]entered, len(lines))
 	at, before := o.source()
 	want := o.Sources[at].Type
 	for i, l := range lines {
 		out[i].number = o.Read - before + int64(i) + 1
+		out[i].ref = cmp.Or(among.names[l.ref], l.ref)
 		if len(l.text) == 0 {
 			continue
 		}
-		p, err := e.prepare(checked, names, l.text)
+		p, err := e.prepare(checked, among.names, l.text)
 		if issues, refused := refusal(err); refused {
 			out[i].issues = issues
 		} else if err != nil {
@@ -254,6 +292,8 @@ func (e *Exports) ready(checked context.Context, o *order, names map[string]stri
 		} else if want != "" && p.Type != want {
 			out[i].issues = fhir.Issues{*fhir.Problem("invariant", fmt.Sprintf("The line is a %s, and the input was said to hold %s.", p.Type, want), "Name each type's file by itself, with its type.")}
 		} else {
+			p.Seek(fhirstore.WarnTarget) // they are counted
+			p.Along(among.along)
 			out[i].p = p
 		}
 	}
@@ -299,11 +339,10 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 		now = *o
 		now.Files, now.Sources, now.Told = slices.Clone(o.Files), slices.Clone(o.Sources), nil
 		at, _ := o.source()
-		counts := maps.Clone(o.Sources[at].Counts)
+		counts, dangling := maps.Clone(o.Sources[at].Counts), maps.Clone(o.Sources[at].Dangling)
 		if counts == nil {
 			counts = map[string]int{}
 		}
-		now.Sources[at].Counts = counts
 		g := &growing{}
 		for _, x := range some {
 			if x.p != nil {
@@ -313,6 +352,12 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 				}
 				now.Told = append(now.Told, r.Reference())
 				counts[r.Type]++
+				if n := len(x.p.Unmet()); n > 0 {
+					if dangling == nil {
+						dangling = map[string]int{}
+					}
+					dangling[r.Type] += n
+				}
 			} else if len(x.issues) > 0 {
 				for i := range x.issues {
 					x.issues[i].Line, x.issues[i].Column = int(x.number), max(x.issues[i].Column, 1)
@@ -320,6 +365,7 @@ func (e *Exports) enterAll(ctx context.Context, s db.Scope, o *order, some []ent
 				g.add(line{text: fhir.Outcome(x.issues...)})
 			}
 		}
+		now.Sources[at].Counts, now.Sources[at].Dangling = counts, dangling
 		now.Line, now.Read = now.Line+len(some), now.Read+int64(len(some))
 		var sealed []sealedPart
 		if g.lines > 0 {
@@ -396,13 +442,11 @@ func (e *Exports) rest(ctx context.Context, s db.Scope, j *jobs.Job, o *order, o
 			if err := deleteUpload(ctx, tx, now.h); err != nil {
 				return err
 			}
-			taken := 0
-			for i := range now.Sources {
-				for _, n := range now.Sources[i].Counts {
-					taken += n
-				}
+			detail := fmt.Sprintf("bulk import done, %d resources of %d lines", now.all(source.taken), now.Read)
+			if n := now.all(source.dangling); n > 0 {
+				detail += fmt.Sprintf(", %d references lead nowhere", n)
 			}
-			e.o.Audit.Record(tx, audit.Event{Action: audit.ActionImport, Detail: fmt.Sprintf("bulk import done, %d resources of %d lines", taken, now.Read)})
+			e.o.Audit.Record(tx, audit.Event{Action: audit.ActionImport, Detail: detail})
 			if _, err := e.o.Queue.Add(ctx, tx, jobs.Spec{Kind: expireKind, Key: fmt.Sprint(now.h), RunAt: time.UnixMicro(now.expires)}); err != nil {
 				return err
 			}

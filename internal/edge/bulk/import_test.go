@@ -175,6 +175,54 @@ func TestImportIsWithinTheAccess(t *testing.T) {
 	})
 }
 
+// What an import brings may be referred to before its line comes. What leads into a hidden visit is refused as what leads to none. Other
+// references that lead nowhere are counted, by type and in all.
+func TestImportCountsWhatLeadsNowhere(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		k := newStation(t, d)
+		k.must(201, "system", "PUT", "Patient/ivy", `{"resourceType":"Patient","id":"ivy"}`)
+		k.must(201, "system", "PUT", "Practitioner/doc", `{"resourceType":"Practitioner","id":"doc"}`)
+		visit := func(id, more string) string {
+			return `{"resourceType":"Encounter","id":"` + id + `","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/ivy"}` + more + `}`
+		}
+		k.must(201, "system", "PUT", "Encounter/hidden", visit("hidden", restricted))
+		k.as["program"] = auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelMentalHealth})
+		k.must(404, "program", "GET", "Encounter/hidden", "")
+		by := func(who string) string { return `,"performer":[{"reference":"` + who + `"}]` }
+		in := func(visit string) string { return `,"encounter":{"reference":"Encounter/` + visit + `"}` }
+		lines := []string{
+			observation("1", "ivy", in("later")+by("Practitioner/doc")), observation("2", "ivy", by("Practitioner/none")), observation("3", "ivy", by("Practitioner/none")),
+			observation("4", "ivy", in("none")), observation("5", "ivy", in("hidden")), observation("6", "new", ""), observation("7", "ivy", in("bad")), observation("8", "none", ""),
+			visit("later", `,"serviceProvider":{"reference":"Organization/none"}`), `{"resourceType":"Encounter","id":"bad"}`, `{"resourceType":"Patient","id":"new"}`, observation("9", "ivy", in("bad")),
+		}
+		at := k.upload("program", lines...)
+		k.run()
+		m := k.manifest("program", at)
+		got := ""
+		for _, f := range m.Output {
+			got += fmt.Sprintf("%s %d %d; ", f.Type, f.Count, f.Extension["danglingReferences"])
+		}
+		if got != "Encounter 1 1; Observation 4 2; Patient 1 0; " || m.Extension["danglingReferences"] != 3 || len(m.Error) != 1 {
+			t.Fatalf("%s %+v", got, m)
+		}
+		said := map[string]string{}
+		for text := range strings.Lines(k.must(200, "program", "GET", m.Error[0].URL, "").Body.String()) {
+			for _, n := range []string{"4", "5", "7", "8", "10", "12"} {
+				if strings.Contains(text, "Line["+n+"]") {
+					said[n] = strings.ReplaceAll(text, "Line["+n+"]", "Line")
+				}
+			}
+		}
+		if len(said) != 6 || said["4"] != said["5"] || said["4"] != said["7"] || said["4"] != said["12"] || !strings.Contains(said["4"], "leads to no Encounter") || !strings.Contains(said["8"], "leads to no Patient") {
+			t.Errorf("the file of errors: %v", said)
+		}
+		found, err := k.audit.Find(t.Context(), d.Scope(1), audit.Filter{Action: audit.ActionImport})
+		if err != nil || len(found) == 0 || found[0].Detail != "bulk import done, 6 resources of 12 lines, 3 references lead nowhere" {
+			t.Errorf("the audit: %+v %v", found, err)
+		}
+	})
+}
+
 func TestUploadsThatAreRefused(t *testing.T) {
 	k := newStation(t, dbtest.SQLite(t, nil))
 	for _, c := range []struct {

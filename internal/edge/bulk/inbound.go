@@ -30,12 +30,26 @@ const (
 
 // source is where lines of an import come from: the upload, or a file at an address.
 type source struct {
-	Type   string         `json:"type,omitempty"` // what each line must be; "" for anything
-	URL    string         `json:"url,omitempty"`  // "" for an upload
-	Parts  int            `json:"parts"`
-	Lines  int64          `json:"lines"`
-	Bytes  int64          `json:"bytes"`
-	Counts map[string]int `json:"counts,omitempty"` // what was taken, by type
+	Type     string         `json:"type,omitempty"` // what each line must be; "" for anything
+	URL      string         `json:"url,omitempty"`  // "" for an upload
+	Parts    int            `json:"parts"`
+	Lines    int64          `json:"lines"`
+	Bytes    int64          `json:"bytes"`
+	Counts   map[string]int `json:"counts,omitempty"`   // what was taken, by type
+	Dangling map[string]int `json:"dangling,omitempty"` // references of what was taken to what was neither here nor still to come, by type of what has them
+}
+
+func (s source) taken() map[string]int    { return s.Counts }
+func (s source) dangling() map[string]int { return s.Dangling }
+
+// all sums a count over sources and types.
+func (o *order) all(of func(source) map[string]int) (n int) {
+	for _, s := range o.Sources {
+		for _, k := range of(s) {
+			n += k
+		}
+	}
+	return n
 }
 
 // source is the place of the source that the import is at, and how many lines those before it have.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/base/fhirstore"
@@ -81,6 +82,97 @@ func TestReferencesThatLeadNowhere(t *testing.T) {
 					t.Errorf("what is hidden is told apart from what is not there:\n%s\n%s", one.body, two.body)
 				}
 			})
+		})
+	}
+}
+
+// TestHiddenContext: by every way to write, what leads into a visit or a chart that is hidden is answered to the letter as what leads to
+// what was deleted or never was, whatever the practice wants of references, and what leads to what is seen is taken.
+func TestHiddenContext(t *testing.T) {
+	for _, policy := range []fhirstore.Targets{fhirstore.AnyTarget, fhirstore.WarnTarget, fhirstore.MustTarget} {
+		dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+			k := deskOn(t, d, func(o *Options) {
+				o.Store.Targets = func(context.Context, db.Scope) (fhirstore.Targets, error) { return policy, nil }
+			})
+			k.as["program"] = auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelPsychotherapy, Charts: map[string]auth.ChartRule{"hidden": {Closed: true}}})
+			k.must(201, "system", "PUT", "Patient/ann", ann)
+			for _, id := range []string{"seen", "hidden", "deleted"} {
+				k.must(201, "system", "PUT", "Patient/"+id, `{"resourceType":"Patient","id":"`+id+`"}`)
+				meta := ""
+				if id == "hidden" {
+					meta = `"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSYTHPN"}]},`
+				}
+				k.must(201, "system", "PUT", "Encounter/"+id, `{"resourceType":"Encounter","id":"`+id+`",`+meta+`"status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/ann"}}`)
+			}
+			k.must(204, "system", "DELETE", "Encounter/deleted", "")
+			k.must(204, "system", "DELETE", "Patient/deleted", "")
+			k.must(201, "system", "PUT", "Observation/there", observation("there", "Patient/ann", "1-1"))
+			in := func(at string) string { // a visit, or a chart
+				if strings.HasPrefix(at, "Patient/") {
+					return `{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"` + at + `"}}`
+				}
+				return `{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/ann"},"encounter":{"reference":"` + at + `"}}`
+			}
+			brought := map[string]string{"Patient": `{"resourceType":"Patient",`, "Encounter": `{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/ann"},`}
+			patch := func(at string) string {
+				if strings.HasPrefix(at, "Patient/") {
+					return `[{"op":"replace","path":"/subject/reference","value":"` + at + `"}]`
+				}
+				return `[{"op":"add","path":"/encounter","value":{"reference":"` + at + `"}}]`
+			}
+			for _, way := range []struct {
+				name   string
+				seen   int
+				status int
+				ask    func(at string) reply
+			}{
+				{"create", 201, 422, func(at string) reply { return k.ask("program", "POST", "Observation", in(at)) }},
+				{"create, shown", 201, 422, func(at string) reply {
+					return k.ask("program", "POST", "Observation", in(at), "Prefer: return=representation")
+				}},
+				{"create, judged", 201, 422, func(at string) reply {
+					return k.ask("program", "POST", "Observation", in(at), "Prefer: return=OperationOutcome")
+				}},
+				{"if none exists", 201, 422, func(at string) reply {
+					return k.ask("program", "POST", "Observation", in(at), "If-None-Exist: code=no-such")
+				}},
+				{"update", 200, 422, func(at string) reply {
+					return k.ask("program", "PUT", "Observation/there", strings.Replace(in(at), `"Observation",`, `"Observation","id":"there",`, 1))
+				}},
+				{"conditional update", 200, 422, func(at string) reply { return k.ask("program", "PUT", "Observation?_id=there", in(at)) }},
+				{"patch", 200, 422, func(at string) reply {
+					return k.ask("program", "PATCH", "Observation/there", patch(at), "Content-Type: application/json-patch+json")
+				}},
+				{"transaction", 200, 422, func(at string) reply {
+					return k.ask("program", "POST", "", bundleOf("transaction", entryOf("POST", "Observation", in(at)), entryOf("PUT", "Patient/ann", ann)))
+				}},
+				{"transaction that brings it", 200, 404, func(at string) reply {
+					typ, id, _ := strings.Cut(at, "/")
+					return k.ask("program", "POST", "", bundleOf("transaction", entryOf("POST", "Observation", in(at)), entryOf("PUT", at, brought[typ]+`"id":"`+id+`"}`)))
+				}},
+				{"batch", 200, 200, func(at string) reply {
+					return k.ask("program", "POST", "", bundleOf("batch", entryOf("POST", "Observation", in(at))))
+				}},
+			} {
+				for _, typ := range []string{"Encounter", "Patient"} {
+					none := way.ask(typ + "/none")
+					if none.status != way.status {
+						t.Errorf("%s of %s: what is not there is answered %d: %s", way.name, typ, none.status, none.body)
+					}
+					for _, id := range []string{"hidden", "deleted"} {
+						if way.status == 404 && id == "deleted" {
+							continue // what somebody could see and deleted they may write anew
+						}
+						if got := way.ask(typ + "/" + id); got.status != none.status || strings.ReplaceAll(got.body, id, "none") != none.body {
+							t.Errorf("%s into %s: %d %s\nand where there is none %d %s", way.name, id, got.status, got.body, none.status, none.body)
+						}
+					}
+					if got := way.ask(typ + "/seen"); got.status != way.seen {
+						t.Errorf("%s of %s: what is seen is answered %d: %s", way.name, typ, got.status, got.body)
+					}
+					k.must(200, "system", "PUT", "Observation/there", observation("there", "Patient/ann", "1-1"))
+				}
+			}
 		})
 	}
 }

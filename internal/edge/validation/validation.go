@@ -88,7 +88,7 @@ func run(ctx context.Context, c *fhirapi.Call, g *guides.Guides) (*fhirapi.Answe
 // unmet are the references that lead to nothing the caller may see, as the practice takes them when the resource is stored.
 func unmet(ctx context.Context, c *fhirapi.Call, n *fhirjson.Node) (issues fhir.Issues, err error) {
 	policy, err := c.Store().TargetPolicy(ctx, c.Scope)
-	if err != nil || policy == fhirstore.AnyTarget {
+	if err != nil {
 		return nil, err
 	}
 	err = c.View(ctx, func(tx *db.Tx) error {
