@@ -108,6 +108,7 @@ func (g *ground) build(out *output, demo, secure bool) *house {
 	h.api.Register(operations.Keeping(h.keeper)...)
 	g.listAt(g.origin)
 	docs.Register(h.router, h.api, h.origin)
+	docs.RegisterListed(h.router, g.list)
 	h.exports = h.newExports(h.asker, owners)
 	h.api.Register(h.exports.Operations()...)
 	h.api.Register(operations.Match(h.patients))

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ import (
 // People of the demonstration.
 const (
 	amara  = "aosei"      // a doctor
+	daniel = "dwhitfield" // a third
 	marcus = "mlee"       // another, whose session is locked
 	priya  = "pnatarajan" // a nurse practitioner
 	tess   = "tmoreau"    // at the front desk
@@ -111,20 +113,20 @@ func (h *pages) fill(t *testing.T, sys auth.System) {
 	}
 	maps.Copy(h.ids, f.IDs)
 	h.ids["{user}"] = strconv.FormatInt(h.users[tess], 10)
+	token, err := h.oauth.Mint(ctx, sys, p, "system/*.cruds", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ids["{closed}"] = h.write(t, token, `{"resourceType":"Patient","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"CEL"}]},"name":[{"family":"Quiet","given":["Una"]}],"birthDate":"1980-01-01","gender":"female"}`)
 	err = h.db.View(ctx, sys, func(tx *db.Tx) error {
-		// first finds the first of a type that is not about the patient whose chart is closed.
 		first := func(place, typ string, query ...string) *fhirstore.Resource {
-			all, err := h.store.Find(ctx, tx, typ, query...)
-			for _, r := range all {
-				if err == nil && r.Node().At("subject", "reference").Text() != "Patient/"+h.ids["{restricted}"] {
-					h.ids[place] = r.ID
-					return r
-				}
+			all, err := h.store.Find(ctx, tx, typ, append(query, "_count", "1")...)
+			if err != nil || len(all) == 0 {
+				t.Fatalf("no %s %v: %v", typ, query, err)
 			}
-			t.Fatalf("no %s %v: %v", typ, query, err)
-			return nil
+			h.ids[place] = all[0].ID
+			return all[0]
 		}
-		first("{restricted}", "Patient", "_security", "R")
 		lab := first("{observation}", "Observation", "code", "2345-7")
 		_, h.ids["{patient}"], _ = fhir.ParseReference(lab.Node().At("subject", "reference").Text())
 		of := "Patient/" + h.ids["{patient}"]
@@ -143,19 +145,23 @@ func (h *pages) fill(t *testing.T, sys auth.System) {
 	ann := h.ids["{patient}"]
 	h.send(t, amara, "/patients/"+ann+"/notes", "patient", ann, "template", "follow-up", "page", "1")
 	h.ids["{draft}"] = path.Base(h.send(t, amara, "/patients/"+ann+"/notes", "patient", ann, "template", "phone", "page", "1"))
-	h.send(t, marcus, "/patients/"+h.ids["{restricted}"]+"/restricted", "patient", h.ids["{restricted}"], "reason", "emergency", "text", "unconscious in room 2")
+	h.send(t, daniel, "/patients/"+h.ids["{closed}"]+"/restricted", "patient", h.ids["{closed}"], "reason", "emergency", "text", "unconscious in room 2")
 	h.send(t, amara, "/patients/"+ann+"/privacy/consents", "patient", ann, "kind", "permit", "who", "role:biller")
 	h.send(t, ruth, "/support", "operator", "ops", "reason", "ticket 4711", "hours", "1")
 	h.send(t, ruth, "/roles/own", "name", "Scribe", "like", "nurse")
 	h.send(t, ruth, "/people/new", "login", "newt", "display", "Nia Newt", "role", "nurse")
 	h.send(t, ruth, "/holds", "patient", ann, "reason", "a letter of 3 March")
 	h.send(t, marcus, "/lock")
-	h.hook(t, sys, p)
+	h.write(t, token, `{"resourceType":"Subscription","status":"requested","reason":"test","criteria":"`+subscription.AnyTopic+`","_criteria":{"extension":[{"url":"http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria","valueString":"Observation?category=laboratory"}]},
+		"channel":{"type":"rest-hook","endpoint":"https://hooks.example.org/here","payload":"application/fhir+json"}}`)
 	if err := h.db.Do(ctx, sys, func(tx *db.Tx) error {
 		h.audit.Record(tx, audit.Event{Action: "finding", Type: "Finding", ID: "f1", Patient: "Patient/" + ann, Detail: fmt.Sprintf("%s %x 3 1 2026-03-02", watch.Patterns[0], h.users[tess])})
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	if list, err := h.auth.Openings(ctx, sys, false); err != nil || len(list) != 1 {
+		t.Fatal("no restricted chart was opened: ", list, err)
 	}
 	found, err := h.audit.Find(ctx, sys, audit.Filter{Patient: "Patient/" + ann, Limit: 1})
 	if err != nil || len(found) == 0 {
@@ -164,20 +170,18 @@ func (h *pages) fill(t *testing.T, sys auth.System) {
 	h.ids["{entry}"] = strconv.FormatInt(found[0].ID, 10)
 }
 
-// hook has a program subscribe to what happens.
-func (h *pages) hook(t *testing.T, sys auth.System, p auth.Practice) {
+// write has a program store a resource, and gives its id.
+func (h *pages) write(t *testing.T, token, body string) string {
 	t.Helper()
-	token, err := h.oauth.Mint(t.Context(), sys, p, "system/*.cruds", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := `{"resourceType":"Subscription","status":"requested","reason":"test","criteria":"` + subscription.AnyTopic + `","_criteria":{"extension":[{"url":"http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-filter-criteria","valueString":"Observation?category=laboratory"}]},"channel":{"type":"rest-hook","endpoint":"https://hooks.example.org/here","payload":"application/fhir+json"}}`
-	r := httptest.NewRequest(http.MethodPost, h.base+"/"+demoSlug+"/fhir/Subscription", strings.NewReader(body))
+	typ := regexp.MustCompile(`"resourceType":"(\w+)"`).FindStringSubmatch(body)[1]
+	r := httptest.NewRequest(http.MethodPost, h.base+"/"+demoSlug+"/fhir/"+typ, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/fhir+json")
 	r.Header.Set("Authorization", "Bearer "+token)
-	if w := h.serve("", r); w.Code != http.StatusCreated {
-		t.Fatalf("a subscription: %d %s", w.Code, w.Body)
+	w := h.serve("", r)
+	if w.Code != http.StatusCreated {
+		t.Fatalf("a %s: %d %s", typ, w.Code, w.Body)
 	}
+	return strings.Split(w.Header().Get("Location"), "/_history")[0][len(h.base+"/"+demoSlug+"/fhir/"+typ+"/"):]
 }
 
 func (h *pages) serve(who string, r *http.Request) *httptest.ResponseRecorder {
@@ -237,7 +241,7 @@ func (h *pages) pages() map[string][]visit {
 		"/patients/{patient}/medications/{kind}/{id}":         at(amara, chart+"/medications/request/"+h.ids["{medication}"], chart+"/medications/statement/new"),
 		"/patients/{patient}/problems/{id}":                   at(amara, chart+"/problems/"+h.ids["{problem}"], chart+"/problems/new"),
 		"/patients/{patient}/records/{type}/{record}/privacy": at(amara, chart+"/records/Observation/"+h.ids["{observation}"]+"/privacy"),
-		"/patients/{patient}/restricted":                      {{who: priya, path: "/patients/" + h.ids["{restricted}"] + "/restricted"}},
+		"/patients/{patient}/restricted":                      {{who: priya, path: "/patients/" + h.ids["{closed}"] + "/restricted"}},
 		"/roles/view":                                         at(ruth, "/roles/view?role=nurse"),
 		"/schedule":                                           {{who: tess, path: "/schedule"}, {who: tess, path: "/schedule?open=" + h.ids["{appointment}"]}},
 		"/sign-in":                                            {{path: "/sign-in"}},
@@ -246,7 +250,7 @@ func (h *pages) pages() map[string][]visit {
 	}
 	// Pages of one person and one state.
 	for who, patterns := range map[string][]string{
-		ruth: {"/apps/programs/new", "/apps/programs/{program}", "/apps/programs/{program}/edit", "/apps/subscriptions", "/audit/entries/{entry}", "/audit/review", "/components", "/keys", "/organisation", "/organisation/new",
+		ruth: {"/apps/programs/new", "/apps/programs/{program}", "/apps/programs/{program}/edit", "/apps/subscriptions", "/docs/listed", "/audit/entries/{entry}", "/audit/review", "/components", "/keys", "/organisation", "/organisation/new",
 			"/organisation/{connection}", "/people", "/people/new", "/people/{user}", "/practice", "/privacy", "/roles", "/security", "/support"},
 		amara: {"/patients", "/patients/{patient}/apps", "/patients/{patient}/drafts/{draft}", "/patients/{patient}/lists", "/patients/{patient}/notes", "/patients/{patient}/notes/{note}", "/patients/{patient}/notes/{note}/print", "/patients/{patient}/privacy",
 			"/patients/{patient}/registration", "/patients/{patient}/results", "/patients/{patient}/results/{observation}", "/patients/{patient}/timeline", "/patients/{patient}/vitals", "/patients/{patient}/vitals/new"},

@@ -30,6 +30,7 @@ const load: [string, () => Promise<unknown>][] = [
   ["note-editor", () => import("./note")],
   [".day", () => import("./schedule")],
   ["[data-console]", () => import("./console")],
+  ["[data-copy]", () => import("./copy")],
   ["[data-passkey]", () => import("./passkey")],
 ];
 for (const [sel, part] of load) if (document.querySelector(sel)) void part();

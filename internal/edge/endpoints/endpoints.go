@@ -54,8 +54,8 @@ const kept = 10 * time.Minute
 // New gives the list of an installation.
 func New(o Options) *List { return &List{o: o} }
 
-// Publish puts the practice of s, whose slug is given, on the list.
-func (l *List) Publish(ctx context.Context, s auth.System, slug, name string) (address string, err error) {
+// Publish puts the practice of s, whose slug is given, on the list. It is for the command line and for administrators.
+func (l *List) Publish(ctx context.Context, s db.Scope, slug, name string) (address string, err error) {
 	address = l.o.Origin + "/" + slug + "/fhir"
 	own, err := l.o.People.Get(ctx, s)
 	if err != nil {
@@ -67,8 +67,8 @@ func (l *List) Publish(ctx context.Context, s auth.System, slug, name string) (a
 	return address, l.keep(ctx, s, "active", address, name, own.ID)
 }
 
-// Withdraw takes the practice of s off the list. Errors: a not-found Issue when Publish had not put it there.
-func (l *List) Withdraw(ctx context.Context, s auth.System) error {
+// Withdraw takes the practice of s off the list, as Publish puts it on. Errors: a not-found Issue when Publish had not put it there.
+func (l *List) Withdraw(ctx context.Context, s db.Scope) error {
 	var was *fhirstore.Resource
 	err := l.o.DB.View(ctx, s, func(tx *db.Tx) (err error) {
 		all, err := l.o.Store.ReadMany(ctx, tx, []string{"Endpoint/" + ownID})
@@ -87,7 +87,7 @@ func (l *List) Withdraw(ctx context.Context, s auth.System) error {
 }
 
 // keep stores the Endpoint of the practice's address.
-func (l *List) keep(ctx context.Context, s auth.System, status, address, name, org string) error {
+func (l *List) keep(ctx context.Context, s db.Scope, status, address, name, org string) error {
 	n := fhirjson.NewObject(
 		field("resourceType", "Endpoint"), field("id", ownID),
 		fhirjson.Member{Name: "extension", Value: fhirjson.NewArray(fhirjson.NewObject(field("url", versionURL), field("valueCode", "4.0.1")))},

@@ -133,3 +133,46 @@ func TestList(t *testing.T) {
 		}
 	})
 }
+
+// A practice sees what others see of it, before it is listed, while it is, and when it is listed by an Endpoint of its own.
+func TestShows(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		ctx := context.Background()
+		shows := func(slug string) Listing {
+			t.Helper()
+			p, err := w.list.o.Auth.PracticeBySlug(ctx, slug)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := w.list.Shows(ctx, w.of[slug], p)
+			if err != nil || l.Base != origin+"/"+slug+"/fhir" || l.At != origin+Path {
+				t.Fatalf("%+v %v", l, err)
+			}
+			return l
+		}
+		if l := shows("alder"); l.Listed || l.Name != "alder clinic" || l.NPI != "1234567893" || l.JSON != "" || len(l.Addresses) != 1 || l.Addresses[0] != "1 Elm, Lynn, MA 01901" {
+			t.Errorf("before: %+v", l)
+		}
+		if l := shows("cedar"); l.Listed || l.Name != "" {
+			t.Errorf("without an Organization: %+v", l)
+		}
+		if _, err := w.list.Publish(ctx, w.of["alder"], "alder", "Alder Clinic"); err != nil {
+			t.Fatal(err)
+		}
+		l := shows("alder")
+		if !l.Listed || !l.Ours || l.Name != "alder clinic" || strings.Contains(l.JSON, "inner words") || !strings.Contains(l.JSON, "fhir-base") {
+			t.Errorf("listed: %+v", l)
+		}
+		w.put("birch", `{"resourceType":"Endpoint","id":"own","status":"active","connectionType":{"system":"`+connections+`","code":"`+rest+`"},"payloadType":[{"text":"any"}],"managingOrganization":{"reference":"Organization/org"},"address":"`+origin+`/birch/fhir"}`)
+		if l := shows("birch"); !l.Listed || l.Ours {
+			t.Errorf("listed by its own Endpoint: %+v", l)
+		}
+		if err := w.list.Withdraw(ctx, w.of["alder"]); err != nil {
+			t.Fatal(err)
+		}
+		if l := shows("alder"); l.Listed || l.Name == "" {
+			t.Errorf("after: %+v", l)
+		}
+	})
+}

@@ -363,7 +363,7 @@ func indexView(q *ui.Request, x index) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = errors(q).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = mistakes(q).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1718,7 +1718,7 @@ func quick(q *ui.Request, script string) templ.Component {
 	})
 }
 
-func errors(q *ui.Request) templ.Component {
+func mistakes(q *ui.Request) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
