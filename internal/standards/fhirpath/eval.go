@@ -43,6 +43,8 @@ type Env struct {
 	Strict bool
 	// ManyAs lets as take several items, as ofType does: R4's own search expressions need it.
 	ManyAs bool
+	// EmptyJoin makes join() of nothing the empty text instead of nothing: the conformance cases of SQL on FHIR ask for it.
+	EmptyJoin bool
 	Steps  int // budget; 0 means DefaultSteps
 
 	// Codes answers memberOf() as profile.Validator.Codes does; Subsumes answers whether code a of a system is b or an

@@ -301,7 +301,7 @@ func runJoin(c *evaluator, f *call, in Collection) (Collection, error) {
 			sep = s
 		}
 	}
-	if len(in) == 0 {
+	if len(in) == 0 && !c.env.EmptyJoin {
 		return nil, nil
 	}
 	size := 0

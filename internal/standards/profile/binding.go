@@ -20,6 +20,11 @@ func (r *run) bound(it value, b Binding, who string) {
 	if ok || !known {
 		return
 	}
+	// What accompanies a vital sign, such as the flow of oxygen, has other units than vital signs: R4B and HL7's validator take
+	// this binding as extensible, which R4 published as required.
+	if r.undeclared && bare(b.ValueSet) == "http://hl7.org/fhir/ValueSet/ucum-vitals-common" {
+		b.Strength = "extensible"
+	}
 	if b.Strength == "required" {
 		r.fail("code-invalid", it.node, "The code is not in the value set that "+who+" requires here.", "Use a code of "+shown(b.ValueSet)+".")
 		return
@@ -112,6 +117,12 @@ func (r *run) coding(n *fhirjson.Node) {
 	if !strings.Contains(s, ":") {
 		r.push("system", -1)
 		r.fail("value", system, "The system of a code is an absolute address.", "Write the whole URI, such as http://loinc.org or urn:oid:….")
+		r.pop()
+		return
+	}
+	if strings.Contains(s, "/ValueSet/") {
+		r.push("system", -1)
+		r.by(r.strict(), "value", system, "This is the address of a value set, not of a code system.", "Write the address of the code system that the code belongs to.")
 		r.pop()
 		return
 	}

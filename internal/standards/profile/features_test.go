@@ -127,6 +127,10 @@ func TestDesignOfProfiles(t *testing.T) {
 		"of itself":           {def("test:x", `{"id":"Observation","path":"Observation"}`), "derives from itself"},
 		"in a circle":         {def("test:y", `{"id":"Observation","path":"Observation"}`), "derives from itself"},
 		"of another type":     {def(structureBase+"Patient", `{"id":"Observation","path":"Observation"}`), "not that of the definition it derives from"},
+		"no such path":        {def(obs, `{"id":"Observation.shoe","path":"Observation.shoe"}`), "leads to no element"},
+		"below a text":        {def(obs, `{"id":"Observation.issued.extension","path":"Observation.issued.extension"}`), ""},
+		"below a choice":      {def(obs, `{"id":"Observation.value[x].coding","path":"Observation.value[x].coding"}`), ""},
+		"repeated content":    {def(obs, `{"id":"Observation.component.referenceRange.low","path":"Observation.component.referenceRange.low"}`), ""},
 		"another path":        {def(obs, `{"id":"Patient.name","path":"Patient.name"}`), "does not begin with the type"},
 		"two ids":             {def(obs, `{"id":"Observation.code","path":"Observation.code"},{"id":"Observation.code","path":"Observation.code"}`), "Two elements have this id"},
 		"by pattern":          {def(obs, sliced("pattern", "$this")), ""},
@@ -288,5 +292,97 @@ func TestDiscriminators(t *testing.T) {
 		if got := judged(t, s, c.doc, Options{}); c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q does not say %q", name, got, c.want)
 		}
+	}
+}
+
+// TestVitalSignsByTheirCode: R4 asks its profiles of an Observation with a code of a vital sign; strictly that is an error.
+func TestVitalSignsByTheirCode(t *testing.T) {
+	doc := func(code, unit, more string) string {
+		return `{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"` + code + `"}]},"subject":{"reference":"Patient/x"}` + more + `,"valueQuantity":{"value":1,"unit":"x","system":"http://unitsofmeasure.org","code":"` + unit + `"}}`
+	}
+	on := `,"effectiveDateTime":"2024-03-05"`
+	strict := Options{Strict: true}
+	for name, c := range map[string]struct {
+		o         Options
+		doc, want string
+	}{
+		"good":            {strict, doc("8867-4", "/min", on), ""},
+		"no date":         {strict, doc("8867-4", "/min", ""), "effective"},
+		"other unit":      {strict, doc("8867-4", "kg", on), "code"},
+		"other code":      {strict, doc("1234-5", "kg", ""), ""},
+		"not strictly":    {Options{}, doc("8867-4", "/min", ""), ""},
+		"unit of a part":  {strict, doc("2708-6", "%", on+`,"component":[{"code":{"coding":[{"system":"http://loinc.org","code":"3151-8"}]},"valueQuantity":{"value":2,"unit":"x","system":"http://unitsofmeasure.org","code":"L/min"}}]`), ""},
+		"system is a set": {strict, `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://hl7.org/fhir/ValueSet/x","code":"a"}]}}`, "address of a value set"},
+		"local system":    {strict, patient + `"identifier":[{"system":"mrn","value":"1"}]}`, "absolute address"},
+	} {
+		faults(t, name, &Validator{Profiles: NewSet(Builtin())}, c.o, c.doc, c.want)
+	}
+}
+
+// TestQuestionsAskMore: what extensions of an item ask of its answers.
+func TestQuestionsAskMore(t *testing.T) {
+	ext := func(name, value string) string {
+		return `"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/` + name + `",` + value + `}],`
+	}
+	contained := `"contained":[{"resourceType":"ValueSet","id":"v","compose":{"include":[{"system":"s:s","concept":[{"code":"a"}]}]}}],`
+	for name, c := range map[string]struct{ head, item, answers, want string }{
+		"few":             {"", ext("questionnaire-minOccurs", `"valueInteger":2`) + `"type":"string","repeats":true`, `{"valueString":"x"}`, "fewer answers"},
+		"enough":          {"", ext("questionnaire-minOccurs", `"valueInteger":2`) + `"type":"string","repeats":true`, `{"valueString":"x"},{"valueString":"y"}`, ""},
+		"many":            {"", ext("questionnaire-maxOccurs", `"valueInteger":1`) + `"type":"string","repeats":true`, `{"valueString":"x"},{"valueString":"y"}`, "more answers"},
+		"form":            {"", ext("regex", `"valueString":"[0-9]+"`) + `"type":"string"`, `{"valueString":"12"}`, ""},
+		"other form":      {"", ext("regex", `"valueString":"[0-9]+"`) + `"type":"string"`, `{"valueString":"12a"}`, "does not have the form"},
+		"target":          {"", ext("questionnaire-referenceResource", `"valueCode":"Patient"`) + `"type":"reference"`, `{"valueReference":{"reference":"Patient/1"}}`, ""},
+		"other target":    {"", ext("questionnaire-referenceResource", `"valueCode":"Patient"`) + `"type":"reference"`, `{"valueReference":{"reference":"Group/1"}}`, "does not take a reference to Group"},
+		"profile":         {"", ext("questionnaire-referenceProfile", `"valueCanonical":"http://hl7.org/fhir/StructureDefinition/Patient"`) + `"type":"reference"`, `{"valueReference":{"reference":"Patient/1"}}`, ""},
+		"other profile":   {"", ext("questionnaire-referenceProfile", `"valueCanonical":"http://hl7.org/fhir/StructureDefinition/Patient"`) + `"type":"reference"`, `{"valueReference":{"reference":"Group/1"}}`, "none of the profiles"},
+		"contained list":  {contained, `"type":"choice","answerValueSet":"#v"`, `{"valueCoding":{"system":"s:s","code":"a"}}`, ""},
+		"not in the list": {contained, `"type":"choice","answerValueSet":"#v"`, `{"valueCoding":{"system":"s:s","code":"b"}}`, "not in the value set of the question"},
+	} {
+		q := parse(t, `{"resourceType":"Questionnaire","url":"test:q",`+c.head+`"status":"active","item":[{"linkId":"1",`+c.item+`}]}`)
+		faults(t, name, &Validator{Profiles: NewSet(Builtin()), Find: func(string) *fhirjson.Node { return q }}, Options{},
+			`{"resourceType":"QuestionnaireResponse","questionnaire":"test:q","status":"completed","item":[{"linkId":"1","answer":[`+c.answers+`]}]}`, c.want)
+	}
+}
+
+// TestDesignOfDefinitions: what questionnaires, value sets, code systems and search parameters say can be carried out.
+func TestDesignOfDefinitions(t *testing.T) {
+	questionnaire := func(question string) string {
+		return `{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","type":"group","item":[{"linkId":"2","type":"boolean"}]},{"linkId":"3","type":"string","enableWhen":[{"question":"` + question + `","operator":"exists","answerBoolean":true}]},{"linkId":"4","type":"string"}]}`
+	}
+	valueSet := func(include string) string {
+		return `{"resourceType":"ValueSet","status":"draft","compose":{"include":[` + include + `]}}`
+	}
+	sct := func(op, value string) string {
+		return valueSet(`{"system":"http://snomed.info/sct","filter":[{"property":"concept","op":"` + op + `","value":"` + value + `"}]}`)
+	}
+	system := func(property string) string {
+		return `{"resourceType":"CodeSystem","status":"draft","content":"complete","property":[{"code":"size","type":"integer"}],"concept":[{"code":"a","concept":[{"code":"b","property":[` + property + `]}]}]}`
+	}
+	search := func(base, expression string) string {
+		return `{"resourceType":"SearchParameter","url":"test:s","name":"S","status":"draft","description":"x","code":"s","type":"token","base":["` + base + `"],"expression":"` + expression + `"}`
+	}
+	for name, c := range map[string]struct{ doc, want string }{
+		"condition":            {questionnaire("2"), ""},
+		"condition later":      {questionnaire("4"), ""},
+		"condition on nothing": {questionnaire("5"), "item[1].enableWhen[0]: The condition looks at a question that the questionnaire does not have"},
+		"condition on itself":  {questionnaire("3"), "that question itself"},
+		"concept":              {sct("is-a", "404684003"), ""},
+		"no concept":           {sct("is-a", "something"), "identifier of SNOMED CT"},
+		"wrong check digit":    {sct("descendent-of", "404684004"), "identifier of SNOMED CT"},
+		"exists":               {valueSet(`{"system":"s:s","filter":[{"property":"p","op":"exists","value":"true"}]}`), ""},
+		"exists, what":         {valueSet(`{"system":"s:s","filter":[{"property":"p","op":"exists","value":"1"}]}`), "true or false"},
+		"pattern":              {valueSet(`{"system":"s:s","filter":[{"property":"code","op":"regex","value":"a.*"}]}`), ""},
+		"broken pattern":       {valueSet(`{"system":"s:s","filter":[{"property":"code","op":"regex","value":"a("}]}`), "no regular expression"},
+		"relative system":      {valueSet(`{"system":"codes","concept":[{"code":"a"}]}`), "not an absolute address"},
+		"a set as system":      {valueSet(`{"system":"http://hl7.org/fhir/ValueSet/x"}`), "address of a value set"},
+		"property":             {system(`{"code":"size","valueInteger":1}`), ""},
+		"undeclared property":  {system(`{"code":"colour","valueString":"x"}`), ""},
+		"type of property":     {system(`{"code":"size","valueString":"1"}`), "concept[0].concept[0].property[0]: The value of the property is of type string, but declared as integer"},
+		"supplement of what":   {`{"resourceType":"CodeSystem","status":"draft","content":"supplement"}`, "names the code system"},
+		"expression":           {search("Patient", "Patient.gender"), ""},
+		"broken expression":    {search("Patient", "Patient.gender("), "not FHIRPath"},
+		"of another type":      {search("Patient", "Observation.status"), "leads to nothing on Patient"},
+	} {
+		faults(t, name, &Validator{Profiles: NewSet(Builtin())}, Options{Strict: true}, c.doc, c.want)
 	}
 }

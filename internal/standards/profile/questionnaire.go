@@ -2,6 +2,7 @@ package profile
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"yarrow.health/internal/standards/fhirjson"
@@ -33,7 +34,7 @@ func (r *run) answers(n *fhirjson.Node, typ string) {
 		return
 	}
 	status := n.Get("status").Text()
-	f := &form{run: r, response: n, complete: status != "in-progress" && status != "stopped" && status != "entered-in-error"}
+	f := &form{run: r, response: n, form: q, complete: status != "in-progress" && status != "stopped" && status != "entered-in-error"}
 	f.items(n, n, q)
 }
 
@@ -41,6 +42,7 @@ func (r *run) answers(n *fhirjson.Node, typ string) {
 type form struct {
 	run      *run
 	response *fhirjson.Node
+	form     *fhirjson.Node // the Questionnaire
 	complete bool
 }
 
@@ -144,6 +146,17 @@ func (f *form) one(n, d *fhirjson.Node, typ string, enabled bool) {
 		r.pop()
 	}
 	f.exclusive(n, answers, d)
+	f.amount(n, len(answers), d)
+}
+
+// amount judges how many answers there are (extensions questionnaire-minOccurs and questionnaire-maxOccurs).
+func (f *form) amount(n *fhirjson.Node, count int, d *fhirjson.Node) {
+	if least, err := strconv.Atoi(extensionOf(d, "questionnaire-minOccurs").Get("valueInteger").Text()); err == nil && count > 0 && count < least {
+		f.required(n, "There are fewer answers than the "+itoa(least)+" the question asks for.", "Add the others.")
+	}
+	if most, err := strconv.Atoi(extensionOf(d, "questionnaire-maxOccurs").Get("valueInteger").Text()); err == nil && count > most {
+		f.run.fail("structure", n, "There are more answers than the "+itoa(most)+" the question takes.", "Remove some.")
+	}
 }
 
 // exclusive: an option that excludes the others stands alone.

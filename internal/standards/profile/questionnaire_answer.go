@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,8 @@ func (f *form) answer(n, d *fhirjson.Node, itemType string) {
 		f.units(v, d)
 	case "Attachment":
 		f.attached(v, d)
+	case "Reference":
+		f.target(v, d)
 	}
 }
 
@@ -73,11 +76,17 @@ func (f *form) options(v *fhirjson.Node, typ string, d *fhirjson.Node, itemType 
 		return
 	}
 	vs := d.Get("answerValueSet")
-	if vs == nil || strings.HasPrefix(vs.Text(), "#") {
+	if vs == nil {
 		return
 	}
+	list := Binding{Strength: "required", ValueSet: vs.Text()}
+	if id, inside := strings.CutPrefix(vs.Text(), "#"); inside {
+		if list.Local = readLocal(f.form, id); list.Local == nil {
+			return
+		}
+	}
 	if typ == "string" && itemType != "open-choice" {
-		if ok, known := r.coded(vs.Text(), "", v.Text()); known && !ok {
+		if ok, known := r.listed(list, "", v.Text()); known && !ok {
 			r.fail("code-invalid", v, "The answer is not in the list the question takes it from.", "Choose one of its options.")
 		}
 		return
@@ -88,7 +97,7 @@ func (f *form) options(v *fhirjson.Node, typ string, d *fhirjson.Node, itemType 
 	if v.Get("system") == nil && itemType == "open-choice" {
 		return
 	}
-	if ok, known := r.coded(vs.Text(), v.Get("system").Text(), v.Get("code").Text()); known && !ok {
+	if ok, known := r.listed(list, v.Get("system").Text(), v.Get("code").Text()); known && !ok {
 		r.fail("code-invalid", v, "The answer is not in the value set of the question.", "Choose a code of "+shown(vs.Text())+".")
 	}
 }
@@ -123,6 +132,38 @@ func (f *form) bounds(v *fhirjson.Node, typ string, d *fhirjson.Node) {
 	}
 }
 
+// target judges what a reference leads to (extensions questionnaire-referenceResource and questionnaire-referenceProfile).
+func (f *form) target(v, d *fhirjson.Node) {
+	n, typ := f.run.follow(v.Get("reference").Text())
+	if typ == "" {
+		typ = v.Get("type").Text()
+	}
+	if typ == "" {
+		return
+	}
+	var types, profiles []string
+	for _, x := range d.Get("extension").Items() {
+		switch url := x.Get("url").Text(); {
+		case strings.HasSuffix(url, "/questionnaire-referenceResource"):
+			types = append(types, x.Get("valueCode").Text())
+		case strings.HasSuffix(url, "/questionnaire-referenceProfile"):
+			profiles = append(profiles, x.Get("valueCanonical").Text())
+		}
+	}
+	if len(types) > 0 && !slices.Contains(types, typ) {
+		f.run.fail("value", v, "The question does not take a reference to "+safeType(typ)+".", "Refer to "+orList(types)+".")
+	}
+	for _, p := range profiles {
+		d := f.run.set.Find(p)
+		if want := f.run.profileType(p); want == "" || want == typ && (n == nil || d == nil) || d != nil && n != nil && f.run.conforms(value{node: n, typ: typ}, d) {
+			return // met, or not to be known here
+		}
+	}
+	if len(profiles) > 0 {
+		f.run.fail("value", v, "What the answer refers to meets none of the profiles that the question asks for.", "Refer to what conforms to "+orList(profiles)+".")
+	}
+}
+
 func (f *form) lengths(v, d *fhirjson.Node) {
 	n := utf8.RuneCountInString(v.Text())
 	if most, err := strconv.Atoi(d.Get("maxLength").Text()); err == nil && n > most {
@@ -130,6 +171,11 @@ func (f *form) lengths(v, d *fhirjson.Node) {
 	}
 	if least, err := strconv.Atoi(extensionOf(d, "minLength").Get("valueInteger").Text()); err == nil && n < least {
 		f.run.fail("value", v, "The answer is shorter than the "+itoa(least)+" characters the question asks for.", "Write more.")
+	}
+	if x := extensionOf(d, "regex").Get("valueString").Text(); x != "" && len(x) < 1000 {
+		if re, err := regexp.Compile("^(?:" + x + ")$"); err == nil && !re.MatchString(v.Text()) {
+			f.run.fail("value", v, "The answer does not have the form the question asks for.", "It must match "+shown(x)+".")
+		}
 	}
 }
 

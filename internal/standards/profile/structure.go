@@ -81,6 +81,12 @@ func (r *run) elementOf(e *fhirjson.Node, typ string) {
 		r.pop()
 		return
 	}
+	if len(typesAt(path)) == 0 && !strings.Contains(path, ":") {
+		r.push("path", -1)
+		r.fail("business-rule", e.Get("path"), "The path leads to no element of "+typ+".", "Correct it.")
+		r.pop()
+		return
+	}
 	types := elementTypes(e, path)
 	for i := range e.Members() {
 		m := &e.Members()[i]
@@ -131,6 +137,12 @@ func typesBelow(types []string, name string) []string {
 	var out []string
 	for _, t := range types {
 		k := kinds()[t]
+		if def := fhir.Definition(t); k == nil && def != nil && def.Kind == "primitive-type" {
+			if typ := map[string]string{"extension": "Extension", "id": "string", "value": t}[name]; typ != "" {
+				out = append(out, typ)
+			}
+			continue
+		}
 		if k == nil {
 			continue
 		}

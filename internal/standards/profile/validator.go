@@ -128,7 +128,8 @@ type run struct {
 	busy   []visit // profile checks under way, against circles
 	env    fhirpath.Env
 
-	misnamed []misnamed
+	misnamed   []misnamed
+	undeclared bool // a profile of vital signs is being checked that the Observation does not declare
 }
 
 // place is one step to the value at hand.
@@ -295,12 +296,10 @@ func (r *run) resource(n *fhirjson.Node, in *bundle, base string, profiles []str
 			r.bundleRules(n, here.bundle)
 		}
 		r.answers(n, typ)
-		switch typ {
-		case "MeasureReport":
+		if typ == "MeasureReport" {
 			r.measured(n)
-		case "StructureDefinition":
-			r.definition(n)
 		}
+		r.design(n, typ)
 	}
 	r.declared(n, profiles)
 	r.env = saved
@@ -318,6 +317,15 @@ func (r *run) declared(n *fhirjson.Node, profiles []string) {
 		}
 	}
 	typ := n.Get("resourceType").Text()
+	if r.o.Strict && typ == "Observation" {
+		for _, url := range vitalSigns(n) {
+			if d := r.set.Find(url); d != nil && !slices.Contains(all, url) {
+				r.undeclared = true
+				r.conform(n, nil, typ, d)
+				r.undeclared = false
+			}
+		}
+	}
 	for _, url := range all {
 		asked := slices.Contains(profiles, url)
 		d := r.set.Find(url)

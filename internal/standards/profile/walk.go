@@ -30,6 +30,12 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 		r.coding(n)
 	case "Attachment":
 		r.attachment(n)
+	case "Identifier":
+		if system := n.Get("system"); system.Kind() == fhirjson.String && !strings.Contains(system.Text(), ":") {
+			r.push("system", -1)
+			r.by(r.strict(), "value", system, "The system of an identifier is an absolute address.", "Write the whole URI, such as urn:oid:… or https://….")
+			r.pop()
+		}
 	}
 	members := n.Members()
 	for i := range members {

@@ -73,7 +73,7 @@ func (r *run) eval(e *fhirpath.Expr, at focus, index int) (fhirpath.Collection, 
 	for name, c := range r.v.constants {
 		vars[name] = c
 	}
-	found, err := e.Eval(&fhirpath.Env{Model: &fhir.Model{}, Resource: r.resource, RootResource: r.resource, Vars: vars, Now: r.now}, at.node, at.typ)
+	found, err := e.Eval(&fhirpath.Env{Model: &fhir.Model{}, Resource: r.resource, RootResource: r.resource, Vars: vars, Now: r.now, EmptyJoin: true}, at.node, at.typ)
 	if err != nil {
 		return nil, fhir.Problem("processing", "A path of the view cannot be evaluated: "+short(err.Error())+".", "Correct the path.").Because(err)
 	}

@@ -13,9 +13,7 @@ import (
 )
 
 // excluded are shared cases that are not answered as they expect, with the reason. One that passes fails the test.
-var excluded = map[string]string{
-	"fhirpath.json: string join: default separator": "FHIRPath's join() of nothing is nothing, and the case expects an empty text",
-}
+var excluded = map[string]string{}
 
 func TestSharedCases(t *testing.T) {
 	dir := corpustest.Folder(t, "sql-on-fhir")
