@@ -1,12 +1,12 @@
 package fhirapi
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
+	"yarrow.health/internal/standards/fhirsearch"
 )
 
 // narrowed applies _summary and _elements to a resource (R4 search, sections 3.1.1.5.8 and 3.1.1.5.9).
@@ -39,17 +39,14 @@ func narrowing(typ, summary, list string) (string, []string, error) {
 	if list != "" {
 		for name := range strings.SplitSeq(list, ",") {
 			name = strings.TrimPrefix(strings.TrimSpace(name), typ+".")
-			if fhir.Definition(typ).Element(name) == nil && fhir.Definition(typ).Element(name+"[x]") == nil && !common[name] {
-				return "", nil, fhir.Problem("value", fmt.Sprintf("%s has no element %q.", typ, short(name)), "List elements of the resource's top level in _elements, such as _elements=id,meta.").At("http._elements")
+			if issue := fhirsearch.ElementOf(typ, name); issue != nil {
+				return "", nil, issue.At("http._elements")
 			}
 			elements = append(elements, name)
 		}
 	}
 	return summary, elements, nil
 }
-
-// common are the elements of every resource.
-var common = map[string]bool{"id": true, "meta": true, "implicitRules": true, "language": true, "text": true, "contained": true, "extension": true, "modifierExtension": true}
 
 // subset leaves of a resource what was asked for, and marks it SUBSETTED. Elements that must be there stay.
 func subset(typ string, raw []byte, summary string, elements []string) ([]byte, error) {
@@ -66,7 +63,7 @@ func subset(typ string, raw []byte, summary string, elements []string) ([]byte, 
 		case "resourceType", "id", "meta":
 			return true
 		}
-		e := elementNamed(def, name)
+		e := def.Named(name)
 		switch {
 		case e != nil && e.Min > 0:
 			return true
@@ -93,22 +90,6 @@ func subset(typ string, raw []byte, summary string, elements []string) ([]byte, 
 	}
 	markSubset(&out)
 	return out.AppendJSON(nil), nil
-}
-
-// elementNamed finds a top-level element by its name in JSON, where value[x] is written valueQuantity.
-func elementNamed(def *fhir.Type, name string) *fhir.Element {
-	if e := def.Element(name); e != nil {
-		return e
-	}
-	for i := range def.Elements {
-		if stem, ok := strings.CutSuffix(def.Elements[i].Path[len(def.Name)+1:], "[x]"); ok && !strings.Contains(stem, ".") && strings.HasPrefix(name, stem) && len(name) > len(stem) && name[len(stem)] >= 'A' && name[len(stem)] <= 'Z' {
-			return &def.Elements[i]
-		}
-	}
-	if common[name] {
-		return fhir.Definition("DomainResource").Element(name)
-	}
-	return nil
 }
 
 // summarised leaves out what is not in the summary inside a backbone element.

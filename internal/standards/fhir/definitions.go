@@ -115,6 +115,23 @@ func (t *Type) Element(path string) *Element {
 	return nil
 }
 
+// Named returns the top-level element of a resource by its name in JSON, where value[x] is written valueQuantity; nil for none.
+func (t *Type) Named(name string) *Element {
+	if e := t.Element(name); e != nil || t == nil {
+		return e
+	}
+	for i := range t.Elements {
+		stem, ok := strings.CutSuffix(t.Elements[i].Path[len(t.Name)+1:], "[x]")
+		if ok && !strings.Contains(stem, ".") && strings.HasPrefix(name, stem) && len(name) > len(stem) && name[len(stem)] >= 'A' && name[len(stem)] <= 'Z' {
+			return &t.Elements[i]
+		}
+	}
+	if t.Name != "DomainResource" {
+		return Definition("DomainResource").Named(name)
+	}
+	return nil
+}
+
 var resourceTypes = sync.OnceValue(func() []string {
 	var names []string
 	for name, t := range definitions() {

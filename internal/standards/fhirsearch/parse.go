@@ -155,14 +155,33 @@ func oneOf(into *string, name, value string, allowed ...string) *fhir.Issue {
 	return nil
 }
 
+// ElementOf says whether _elements may name this element of a type: one of the top level, of value[x] as value or as valueQuantity.
+func ElementOf(typ, name string) *fhir.Issue {
+	def := fhir.Definition(typ)
+	if !strings.Contains(name, ".") && (def.Named(name) != nil || def.Named(name+"[x]") != nil) {
+		return nil
+	}
+	var names []string
+	for i := range def.Elements {
+		if n := strings.TrimSuffix(def.Elements[i].Path[len(typ)+1:], "[x]"); !strings.Contains(n, ".") {
+			names = append(names, n)
+		}
+	}
+	fix := "List elements of the resource's top level in _elements, such as _elements=id,meta."
+	if near := nearest(name, names); len(near) > 0 {
+		fix = "Did you mean " + strings.Join(near, " or ") + "? " + fix
+	}
+	return fhir.Problem("value", fmt.Sprintf("%s has no element %q.", typ, name[:min(len(name), 64)]), fix)
+}
+
 func (p *queryParser) elements(value string) *fhir.Issue {
 	for name := range strings.SplitSeq(value, ",") {
 		if len(p.q.Elements) >= maxElements {
 			return fhir.Problem("too-costly", "_elements names too many elements.", fmt.Sprintf("Name at most %d.", maxElements))
 		}
 		name = strings.TrimPrefix(strings.TrimSpace(name), p.q.Type+".")
-		if _, _, ok := model.ElementType(p.q.Type, name); !ok {
-			return fhir.Problem("value", fmt.Sprintf("%s has no element %q.", p.q.Type, name), "List elements of the resource's top level in _elements, such as _elements=id,meta.")
+		if issue := ElementOf(p.q.Type, name); issue != nil {
+			return issue
 		}
 		p.q.Elements = append(p.q.Elements, name)
 	}
