@@ -92,6 +92,13 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 	if why := h.closed(ctx, p.ID, s.Terms.Endpoint, notAllowed); why != nil {
 		return false, h.failed(ctx, p, s, why, false, true)
 	}
+	// Who has the first handshake may count on everything that happens from then on, also before its answer is stored here.
+	first := n.kind == handshake && !s.Begun
+	if first {
+		if err := h.countFromNow(ctx, p.ID, s); err != nil {
+			return false, err
+		}
+	}
 	host := s.Terms.host()
 	if err := h.record(ctx, scope, s, n, "to "+host); err != nil {
 		return false, err
@@ -101,9 +108,34 @@ func (h *Hub) deliver(ctx context.Context, p auth.Practice, id string) (again bo
 		return false, ctx.Err() // the receiver may have it: it gets it again
 	}
 	if why != nil {
+		s.Begun = s.Begun && !first // nothing is told of the time until a handshake is taken
 		return false, h.failed(ctx, p, s, why, gone, false)
 	}
 	return h.done(ctx, p, s, n, true)
+}
+
+// countFromNow stores, before a first handshake is sent, that events are made from now on.
+func (h *Hub) countFromNow(ctx context.Context, p db.PracticeID, s *sub) error {
+	var now sub
+	err := h.o.DB.Do(ctx, self(p), func(tx *db.Tx) error {
+		now = *s
+		seq, err := h.o.Store.LastChange(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := h.awaken(ctx, tx, &now, seq); err != nil {
+			return err
+		}
+		ok, err := storeSub(ctx, tx, &now)
+		if err == nil && !ok {
+			err = errLost
+		}
+		return err
+	})
+	if err == nil {
+		*s = now
+	}
+	return err
 }
 
 // send makes the request. why is nil when the receiver has taken it; gone says that it never will.

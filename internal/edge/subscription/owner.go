@@ -127,7 +127,7 @@ func (h *Hub) begin(ctx context.Context, tx *db.Tx, s, old *sub, r *fhirstore.Re
 	case s.state == off:
 		s.Begun = false
 	case s.state == active && !s.Begun:
-		if err := h.awaken(ctx, tx, s, r); err != nil {
+		if err := h.awaken(ctx, tx, s, r.Updated.UnixMicro()); err != nil {
 			return err
 		}
 	}
@@ -151,10 +151,10 @@ func (h *Hub) begin(ctx context.Context, tx *db.Tx, s, old *sub, r *fhirstore.Re
 	return nil
 }
 
-// awaken has events made for a subscription from now on: after the write r of its resource, whose number is taken until the commit,
-// so that whoever sees a later change sees the subscription too.
-func (h *Hub) awaken(ctx context.Context, tx *db.Tx, s *sub, r *fhirstore.Resource) error {
-	s.Begun, s.Since = true, r.Updated.UnixMicro()
+// awaken has events made for a subscription of the changes after a number: that of the write of its resource, which is taken until the
+// commit, so that whoever sees a later change sees the subscription too; or of the last change before its first handshake leaves.
+func (h *Hub) awaken(ctx context.Context, tx *db.Tx, s *sub, since int64) error {
+	s.Begun, s.Since = true, since
 	all, err := loadSubs(ctx, tx)
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (h *Hub) become(ctx context.Context, tx *db.Tx, s *sub, to status) error {
 		case to == off:
 			s.Begun = false
 		case to == active && !s.Begun:
-			if err := h.awaken(ctx, tx, s, r); err != nil {
+			if err := h.awaken(ctx, tx, s, r.Updated.UnixMicro()); err != nil {
 				return err
 			}
 		}

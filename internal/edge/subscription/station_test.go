@@ -56,6 +56,8 @@ type receiver struct {
 	mu     sync.Mutex
 	status int // to answer with
 	got    []taken
+
+	meanwhile func() // happens after it got something and before it answers
 }
 
 type taken struct {
@@ -73,9 +75,13 @@ func newReceiver(t *testing.T) *receiver {
 			t.Errorf("the receiver got no JSON: %v", err)
 		}
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.got = append(r.got, taken{q.Header.Clone(), body, n})
-		w.WriteHeader(r.status)
+		status, meanwhile := r.status, r.meanwhile
+		r.mu.Unlock()
+		if meanwhile != nil {
+			meanwhile()
+		}
+		w.WriteHeader(status)
 	}))
 	t.Cleanup(r.Close)
 	return r

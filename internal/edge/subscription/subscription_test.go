@@ -105,6 +105,42 @@ func TestRESTHook(t *testing.T) {
 	})
 }
 
+// Who has the handshake misses nothing from then on, though its answer is not stored yet; of the time until it is taken nothing is told.
+func TestNothingIsMissedBehindTheHandshake(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		k := newStation(t, d)
+		k.patient("ann")
+		k.allow()
+		for _, other := range []bool{false, true} { // is another subscription's mark there already?
+			id := k.must(201, "hooks", "POST", "Subscription", k.asked(AnyTopic, "Observation?category=laboratory", showIDs)).Get("id").Text()
+			k.rcv.answer(503)
+			k.work()
+			k.result("between", "ann", fmt.Sprint("1", other))
+			k.d.Clock.Advance(time.Hour)
+			k.rcv.answer(200)
+			k.rcv.meanwhile = func() {
+				k.rcv.meanwhile = nil
+				k.result("at-once", "ann", fmt.Sprint("2", other))
+			}
+			k.rcv.take()
+			k.work()
+			k.work()
+			got := k.rcv.take()
+			if len(got) < 2 || kindOf(got[0].node) != handshake {
+				t.Fatalf("other %v: %d notifications", other, len(got))
+			}
+			if told := eventsIn(got[1].node); !slices.Equal(told, []string{"1 Observation/at-once"}) {
+				t.Errorf("other %v: told %v", other, told)
+			}
+			if s := k.state(id); s != "active" {
+				t.Errorf("other %v: it is %s", other, s)
+			}
+			k.must(204, "hooks", "DELETE", "Subscription/"+id, "")
+			k.subscribed("few", k.asked(AnyTopic, "Patient?gender=male", showIDs))
+		}
+	})
+}
+
 // Each topic tells what its name says and nothing else.
 func TestTopicsTell(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
