@@ -64,6 +64,11 @@ func grammarFilter(s *CodeSystem, f Filter) (func(string) bool, error) {
 		return func(c string) bool { return ucum.Comparable(c, f.Value) }, nil
 	case s.URL == UCUM && f.Property == "property" && f.Op == "=":
 		return nil, fhir.Problem("not-supported", "Units cannot be filtered by the kind of property.", "Filter by canonical, which names a unit of the kind.")
+	case s.URL == Regions && f.Property == "class" && f.Op == "=" && f.Value == "region": // as R4's jurisdictions ask
+		return func(c string) bool {
+			r, err := language.ParseRegion(c)
+			return err == nil && r.IsGroup()
+		}, nil
 	case f.Op == "regex" && f.Property == "code" && len(f.Value) <= longestPattern:
 		re, err := regexp.Compile("^(?:" + f.Value + ")$")
 		if err != nil {

@@ -71,7 +71,7 @@ func (sh *Shelf) ValidateIn(c Coding, o Judging) (Verdict, error) {
 	}
 	v.OK, v.Code = true, s.Code(i)
 	e := s.Entry(i)
-	v.judge(c, o, e, e.Display, s.said())
+	v.judge(c, o, e, e.Display, s)
 	return v, nil
 }
 
@@ -108,7 +108,7 @@ func (sh *Shelf) ValidateInSet(set *Set, codings []Coding, o Judging) (Verdict, 
 		if m.ref >= 0 {
 			e := m.part.system.Entry(m.ref)
 			e.Designations = append(e.Designations, Designation{Value: e.Display})
-			out.judge(c, o, e, m.display(), m.part.system.said())
+			out.judge(c, o, e, m.display(), m.part.system)
 		} else if l := m.part.loose[m.code]; l.Display != "" && c.Display != "" && !sameName(l.Display, c.Display) {
 			out.Message = fmt.Sprintf("The display %q of %s is not its name %q.", c.Display, sayCode(c), l.Display)
 		}
@@ -121,8 +121,9 @@ func (sh *Shelf) ValidateInSet(set *Set, codings []Coding, o Judging) (Verdict, 
 	return v, nil
 }
 
-// judge looks at what a code that exists says besides.
-func (v *Verdict) judge(c Coding, o Judging, e Entry, display, said string) {
+// judge looks at what a code that exists says besides. A name that the code does not have makes it wrong (R4 CodeSystem and
+// ValueSet $validate-code, examples), where the owner's complete list is here and so all its names.
+func (v *Verdict) judge(c Coding, o Judging, e Entry, display string, s *CodeSystem) {
 	v.Display = display
 	if name, ok := inLanguage(e.Designations, o.DisplayLanguage); ok && o.DisplayLanguage != "" {
 		v.Display = name
@@ -135,10 +136,11 @@ func (v *Verdict) judge(c Coding, o Judging, e Entry, display, said string) {
 	}
 	if c.Display != "" && !sameName(c.Display, display) && !sameName(c.Display, e.Display) &&
 		!slices.ContainsFunc(e.Designations, func(d Designation) bool { return sameName(d.Value, c.Display) }) {
+		v.OK = v.OK && !s.Listed()
 		warn = append(warn, fmt.Sprintf("The display %q is not a name of %s; its name is %q.", c.Display, e.Code, first(v.Display, e.Code)))
 	}
 	if e.Inactive {
-		warn = append(warn, fmt.Sprintf("The code %s is inactive in %s; new records should use another.", e.Code, said))
+		warn = append(warn, fmt.Sprintf("The code %s is inactive in %s; new records should use another.", e.Code, s.said()))
 	}
 	v.Message = strings.Join(warn, " ")
 }
