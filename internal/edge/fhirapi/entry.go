@@ -157,7 +157,7 @@ func patchIn(n *fhirjson.Node) (change, error) {
 		if err != nil {
 			return nil, fhir.SyntaxIssue(err)
 		}
-		return func(doc *fhirjson.Node) (*fhirjson.Node, error) { return fhirpatch.JSON(doc, p) }, nil
+		return func(doc *fhirjson.Node) (*fhirjson.Node, error) { return fhirpatch.Resource(doc, p) }, nil
 	}
 	return nil, fhir.Problem("structure", "This is not a patch.", "Send a Parameters resource with operations, or a Binary of type application/json-patch+json.")
 }

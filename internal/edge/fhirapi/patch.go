@@ -28,7 +28,7 @@ func (c *Call) readPatch() (change, error) {
 		if err != nil {
 			return nil, fhir.SyntaxIssue(err)
 		}
-		return func(doc *fhirjson.Node) (*fhirjson.Node, error) { return fhirpatch.JSON(doc, n) }, nil
+		return func(doc *fhirjson.Node) (*fhirjson.Node, error) { return fhirpatch.Resource(doc, n) }, nil
 	}
 	n, err := c.Resource()
 	if err != nil {

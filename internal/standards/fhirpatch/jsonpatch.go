@@ -33,6 +33,82 @@ func JSON(doc, patch *fhirjson.Node) (*fhirjson.Node, error) {
 	return p.root, nil
 }
 
+// Resource is JSON for a resource of FHIR, which has no empty arrays and objects: what removals leave empty goes too. An empty
+// value that the patch itself brings stays, to be found by who validates the result.
+func Resource(doc, patch *fhirjson.Node) (*fhirjson.Node, error) {
+	n, err := JSON(doc, patch)
+	if err != nil {
+		return nil, err
+	}
+	removes := false
+	for _, op := range patch.Items() {
+		if v := op.Get("value"); v != nil && hollow(v) {
+			return n, nil
+		}
+		removes = removes || op.Get("op").Text() == "remove" || op.Get("op").Text() == "move"
+	}
+	if removes {
+		fill(n, false)
+	}
+	return n, nil
+}
+
+// hollow reports whether a value is, or holds, an empty array or object.
+func hollow(n *fhirjson.Node) bool {
+	if k := n.Kind(); (k == fhirjson.Array || k == fhirjson.Object) && n.Len() == 0 {
+		return true
+	}
+	for i := range n.Items() {
+		if hollow(&n.Items()[i]) {
+			return true
+		}
+	}
+	for i := range n.Members() {
+		if hollow(&n.Members()[i].Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// fill drops empty arrays and objects from the inside out. What stands beside primitives (beside) keeps its places: an empty one
+// becomes null.
+func fill(n *fhirjson.Node, beside bool) {
+	switch n.Kind() {
+	case fhirjson.Array:
+		kept := make([]fhirjson.Node, 0, n.Len())
+		something := false
+		for i := range n.Items() {
+			item := &n.Items()[i]
+			fill(item, false)
+			empty := item.Kind() == fhirjson.Object && item.Len() == 0
+			switch {
+			case empty && beside:
+				kept = append(kept, fhirjson.NewNull())
+			case !empty:
+				kept = append(kept, *item)
+				something = something || item.Kind() != fhirjson.Null
+			}
+		}
+		if beside && !something {
+			kept = kept[:0]
+		}
+		n.SetItems(kept)
+	case fhirjson.Object:
+		var gone []string
+		for i := range n.Members() {
+			m := &n.Members()[i]
+			fill(&m.Value, strings.HasPrefix(m.Name, "_"))
+			if k := m.Value.Kind(); (k == fhirjson.Array || k == fhirjson.Object) && m.Value.Len() == 0 {
+				gone = append(gone, m.Name)
+			}
+		}
+		for _, name := range gone {
+			n.Delete(name)
+		}
+	}
+}
+
 type patcher struct {
 	root  *fhirjson.Node
 	nodes int // added so far

@@ -60,6 +60,72 @@ func TestJSONPatch(t *testing.T) {
 	}
 }
 
+// TestRemovalsLeaveNothingEmpty: a resource has no empty elements (R4 json.html), and a patch that only removes makes none.
+func TestRemovalsLeaveNothingEmpty(t *testing.T) {
+	for name, c := range map[string]struct{ doc, patch, want string }{
+		"last of a list":    {`{"id":"a","name":[{"family":"A"}]}`, `[{"op":"remove","path":"/name/0"}]`, `{"id":"a"}`},
+		"last in an object": {`{"id":"a","name":[{"family":"A"}]}`, `[{"op":"remove","path":"/name/0/family"}]`, `{"id":"a"}`},
+		"one of two":        {`{"name":[{"family":"A"},{"family":"B"}]}`, `[{"op":"remove","path":"/name/0"}]`, `{"name":[{"family":"B"}]}`},
+		"moved away":        {`{"a":{"b":1},"c":{"e":1}}`, `[{"op":"move","from":"/a/b","path":"/c/d"}]`, `{"c":{"e":1,"d":1}}`},
+		"beside":            {`{"given":["y","x"],"_given":[{"id":"a"},null]}`, `[{"op":"remove","path":"/_given/0/id"}]`, `{"given":["y","x"]}`},
+		"places are kept":   {`{"given":["y","x"],"_given":[{"id":"a"},{"id":"b"}]}`, `[{"op":"remove","path":"/_given/0/id"}]`, `{"given":["y","x"],"_given":[null,{"id":"b"}]}`},
+		"brought empty":     {`{"a":[1]}`, `[{"op":"remove","path":"/a/0"},{"op":"add","path":"/b","value":[]}]`, `{"a":[],"b":[]}`},
+		"emptied, filled":   {`{"a":[1]}`, `[{"op":"remove","path":"/a/0"},{"op":"add","path":"/a/-","value":2}]`, `{"a":[2]}`},
+	} {
+		got, err := Resource(parse(t, c.doc), parse(t, c.patch))
+		if err != nil || !fhirjson.Equal(got, parse(t, c.want)) {
+			t.Errorf("%s: %v %v, want %s", name, got, err, c.want)
+		}
+	}
+}
+
+// TestPatchesOfTheRFC: what RFC 6902 and 6901 say beyond the plain cases, in our own words.
+func TestPatchesOfTheRFC(t *testing.T) {
+	for name, c := range map[string]struct{ doc, patch, want, err string }{
+		"members it does not know are ignored": {`{"a":1}`, `[{"op":"remove","path":"/a","zz":1}]`, `{}`, ""},
+		"add replaces a member":                {`{"a":1}`, `[{"op":"add","path":"/a","value":[2]}]`, `{"a":[2]}`, ""},
+		"add of the whole":                     {`{"a":1}`, `[{"op":"add","path":"","value":{"b":2}}]`, `{"b":2}`, ""},
+		"add below nothing":                    {`{"a":1}`, `[{"op":"add","path":"/b/c","value":2}]`, "", "does not have"},
+		"add below a number":                   {`{"a":1}`, `[{"op":"add","path":"/a/b","value":2}]`, "", "does not have"},
+		"add before the first":                 {`{"a":[1]}`, `[{"op":"add","path":"/a/0","value":0}]`, `{"a":[0,1]}`, ""},
+		"add as the last by number":            {`{"a":[1]}`, `[{"op":"add","path":"/a/1","value":2}]`, `{"a":[1,2]}`, ""},
+		"array of arrays":                      {`{"a":[[1]]}`, `[{"op":"add","path":"/a/0/-","value":2}]`, `{"a":[[1,2]]}`, ""},
+		"no name in an array":                  {`{"a":[1]}`, `[{"op":"add","path":"/a/x","value":2}]`, "", "does not have"},
+		"no negative index":                    {`{"a":[1]}`, `[{"op":"remove","path":"/a/-1"}]`, "", "does not have"},
+		"no plus sign":                         {`{"a":[1]}`, `[{"op":"remove","path":"/a/+0"}]`, "", "does not have"},
+		"nothing at the end to remove":         {`{"a":[1]}`, `[{"op":"remove","path":"/a/-"}]`, "", "does not have"},
+		"nothing at the end to test":           {`{"a":[1]}`, `[{"op":"test","path":"/a/-","value":1}]`, "", "does not have"},
+		"a name that is a number":              {`{"0":1}`, `[{"op":"replace","path":"/0","value":2}]`, `{"0":2}`, ""},
+		"an empty name":                        {`{"":1}`, `[{"op":"replace","path":"/","value":2}]`, `{"":2}`, ""},
+		"escapes are undone once":              {`{"~1":1}`, `[{"op":"replace","path":"/~01","value":2}]`, `{"~1":2}`, ""},
+		"replace what is not there":            {`{}`, `[{"op":"replace","path":"/a","value":1}]`, "", "does not have"},
+		"replace the whole":                    {`{"a":1}`, `[{"op":"replace","path":"","value":{"b":1}}]`, `{"b":1}`, ""},
+		"move within an array":                 {`{"a":[1,2,3]}`, `[{"op":"move","from":"/a/0","path":"/a/2"}]`, `{"a":[2,3,1]}`, ""},
+		"move to itself":                       {`{"a":1}`, `[{"op":"move","from":"/a","path":"/a"}]`, `{"a":1}`, ""},
+		"move over another":                    {`{"a":1,"b":2}`, `[{"op":"move","from":"/a","path":"/b"}]`, `{"b":1}`, ""},
+		"move to a longer name":                {`{"a":1}`, `[{"op":"move","from":"/a","path":"/ab"}]`, `{"ab":1}`, ""},
+		"move what is not there":               {`{}`, `[{"op":"move","from":"/a","path":"/b"}]`, "", "does not have"},
+		"move without from":                    {`{}`, `[{"op":"move","path":"/b"}]`, "", "no from"},
+		"copy into itself":                     {`{"a":{"b":1}}`, `[{"op":"copy","from":"/a","path":"/a/c"}]`, `{"a":{"b":1,"c":{"b":1}}}`, ""},
+		"copy the whole":                       {`{"a":1}`, `[{"op":"copy","from":"","path":"/b"}]`, `{"a":1,"b":{"a":1}}`, ""},
+		"test of objects in any order":         {`{"a":{"b":1,"c":2}}`, `[{"op":"test","path":"/a","value":{"c":2,"b":1}}]`, `{"a":{"b":1,"c":2}}`, ""},
+		"test of arrays in order":              {`{"a":[1,2]}`, `[{"op":"test","path":"/a","value":[2,1]}]`, "", "another one"},
+		"test of the type":                     {`{"a":"10"}`, `[{"op":"test","path":"/a","value":10}]`, "", "another one"},
+		"test of null":                         {`{"a":null}`, `[{"op":"test","path":"/a","value":null}]`, `{"a":null}`, ""},
+		"test of what is not there":            {`{}`, `[{"op":"test","path":"/a","value":null}]`, "", "does not have"},
+		"test of text by its characters":       {`{"a":"\u0041"}`, `[{"op":"test","path":"/a","value":"A"}]`, `{"a":"A"}`, ""},
+		"one after the other":                  {`{"a":[]}`, `[{"op":"add","path":"/a/-","value":1},{"op":"add","path":"/a/-","value":2},{"op":"remove","path":"/a/0"}]`, `{"a":[2]}`, ""},
+		"an empty patch":                       {`{"a":1}`, `[]`, `{"a":1}`, ""},
+		"an operation that is none":            {`{}`, `["add"]`, "", "not an object"},
+		"no op":                                {`{}`, `[{"path":"/a"}]`, "", "no op"},
+		"op in capitals":                       {`{}`, `[{"op":"Add","path":"/a","value":1}]`, "", "does not exist"},
+		"path is no text":                      {`{}`, `[{"op":"add","path":1,"value":1}]`, "", "no path"},
+	} {
+		got, err := JSON(parse(t, c.doc), parse(t, c.patch))
+		t.Run(name, func(t *testing.T) { check(t, got, err, c.want, c.err) })
+	}
+}
+
 func check(t *testing.T, got *fhirjson.Node, err error, want, wantErr string) {
 	t.Helper()
 	if wantErr != "" {

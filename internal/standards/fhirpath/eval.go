@@ -45,7 +45,7 @@ type Env struct {
 	ManyAs bool
 	// EmptyJoin makes join() of nothing the empty text instead of nothing: the conformance cases of SQL on FHIR ask for it.
 	EmptyJoin bool
-	Steps  int // budget; 0 means DefaultSteps
+	Steps     int // budget; 0 means DefaultSteps
 
 	// Codes answers memberOf() as profile.Validator.Codes does; Subsumes answers whether code a of a system is b or an
 	// ancestor of b; Conforms whether an element meets the profile with a URL. known is false when that cannot be told;
