@@ -229,6 +229,7 @@ func (h *pages) pages() map[string][]visit {
 		"/audit":                             at(ruth, "/audit"),
 		"/docs/api":                          {{who: ruth, path: "/docs/api"}, {path: "/docs/api"}, {who: ruth, path: "/docs/api?q=birthdate"}},
 		"/docs/api/{type}":                   {{who: ruth, path: "/docs/api/Patient"}, {path: "/docs/api/Observation"}, {who: ruth, path: "/docs/api/Nothing", status: 404}},
+		"/docs/graphql":                      {{path: "/docs/graphql"}, {who: ruth, path: "/docs/graphql", then: `document.querySelector("#f-query").value = "{\n  PatientList(nmae: 1) {id}\n}"; document.querySelector("[data-commit]").click()`}},
 		"/drafts":                            at(amara, "/drafts"),
 		"/find":                              at(amara, "/find", "/find?q=a"),
 		"/holds":                             at(ruth, "/holds", "/holds?patient="+h.ids["{patient}"]),

@@ -31,6 +31,7 @@ const load: [string, () => Promise<unknown>][] = [
   [".day", () => import("./schedule")],
   ["[data-console]", () => import("./console")],
   ["[data-copy]", () => import("./copy")],
+  ["[data-graphql]", () => import("./graphql")],
   ["[data-passkey]", () => import("./passkey")],
 ];
 for (const [sel, part] of load) if (document.querySelector(sel)) void part();

@@ -26,6 +26,7 @@ func Register(r *ui.Router, api *fhirapi.API, origin string) {
 	p := &Pages{api: api, origin: origin}
 	r.Public("/{practice}/docs/api", auth.AccountSecurity, p.index)
 	r.Public("/{practice}/docs/api/{type}", auth.AccountSecurity, p.one)
+	r.Public("/{practice}/docs/graphql", auth.AccountSecurity, p.graphQL)
 	r.AddCommands(ui.Command{ID: "docs", Title: "docs.title", Keys: "G M", Permission: auth.AccountSecurity, Group: ui.GroupSettings, Icon: "file-text", Path: "/docs/api", Office: "programs"})
 }
 
