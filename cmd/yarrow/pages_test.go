@@ -24,6 +24,7 @@ var notPages = map[string]string{
 	"/audit/checkpoint":                   "a file",
 	"/audit/entries/{entry}/receipt":      "a file",
 	"/agreement/copy":                     "a file",
+	"/holds/receipts/{receipt}":           "a file",
 	"/sign-in/with/{connection}/metadata": "a file for another program",
 	"/sign-in/with/{connection}":          "leads to another server",
 	"/account/prove/with/{connection}":    "leads to another server",

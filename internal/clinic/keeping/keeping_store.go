@@ -19,6 +19,7 @@ var (
 	newestRule    = db.SQL(`SELECT id, body FROM keeping_rule WHERE practice_id = $1 ORDER BY changed DESC, id LIMIT 1`)
 	insertRemoval = db.InsertInto("removal", "practice_id", "id", "at", "body")
 	oneRemoval    = db.SQL(`SELECT body FROM removal WHERE practice_id = $1 AND id = $2`)
+	removals      = db.SQL(`SELECT id, body FROM removal WHERE practice_id = $1 ORDER BY at DESC, id LIMIT $2`)
 )
 
 // lockKeeping has holds and destructions of one practice wait for each other until their commit. Writers of SQLite do anyway.
@@ -146,4 +147,26 @@ func receipt(ctx context.Context, tx *db.Tx, id int64) (r Receipt, err error) {
 		return r, err
 	}
 	return r, open(tx, "removal", id, body, &r)
+}
+
+// receipts gives the latest ones, the newest first.
+func receipts(ctx context.Context, tx *db.Tx, n int) (out []Receipt, err error) {
+	rows, err := tx.Query(ctx, removals, int64(tx.Practice()), n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var body []byte
+		if err := rows.Scan(&id, &body); err != nil {
+			return nil, err
+		}
+		var r Receipt
+		if err := open(tx, "removal", id, body, &r); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }

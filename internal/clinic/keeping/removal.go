@@ -234,6 +234,18 @@ func (k *Keeper) Receipt(ctx context.Context, who auth.Staff, id int64) (r Recei
 	return r, err
 }
 
+// Receipts lists the last hundred that were given, the newest first.
+func (k *Keeper) Receipts(ctx context.Context, who auth.Staff) (out []Receipt, err error) {
+	if !who.Can(auth.RecordDestroy) {
+		return nil, k.may(who)
+	}
+	err = k.db.View(ctx, who, func(tx *db.Tx) (err error) {
+		out, err = receipts(ctx, tx, 100)
+		return err
+	})
+	return out, err
+}
+
 // judge knows what is protected, within one transaction.
 type judge struct {
 	k        *Keeper

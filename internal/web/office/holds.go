@@ -2,8 +2,10 @@ package office
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"yarrow.health/internal/base/audit"
@@ -18,7 +20,8 @@ import (
 type holds struct {
 	names
 	InForce, Lifted []keeping.Hold
-	Patient         string // chosen for a new hold
+	Receipts        []keeping.Receipt // of what was destroyed
+	Patient         string            // chosen for a new hold
 	Reason          string
 	Years           years
 	Trouble         string
@@ -67,6 +70,9 @@ func (o *Office) showHolds(w *ui.Reply, q *ui.Request, status int, v holds) erro
 			return err
 		}
 		v.Years = years{strconv.Itoa(r.Adult), strconv.Itoa(r.Minor), strconv.Itoa(r.Majority), strconv.Itoa(r.Other)}
+	}
+	if v.Receipts, err = o.keeper.Receipts(ctx, q.Staff); err != nil {
+		return err
 	}
 	if len(seen.Links) > 0 {
 		w.See(seen)
@@ -151,9 +157,31 @@ func (o *Office) setRules(w *ui.Reply, q *ui.Request) error {
 	return nil
 }
 
+// removalReceipt gives the signed receipt of a removal as a file, to be kept outside. It can be checked with the practice's public key
+// and nothing else.
+func (o *Office) removalReceipt(w *ui.Reply, q *ui.Request) error {
+	id, err := strconv.ParseInt(q.Path("receipt"), 10, 64)
+	if err != nil {
+		return fhir.Problem("not-found", q.T("error.page"), q.T("error.page.fix"))
+	}
+	all, err := o.keeper.Receipts(q.Context(), q.Staff)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(r keeping.Receipt) bool { return r.ID == id })
+	if i < 0 || all[i].Signed == "" {
+		return fhir.Problem("not-found", q.T("error.page"), q.T("error.page.fix"))
+	}
+	w.See(audit.Event{Action: audit.ActionExport, Type: "Removal", ID: q.Path("receipt"), Detail: "receipt of a removal"})
+	w.Header("Content-Disposition", fmt.Sprintf(`attachment; filename="removal-receipt-%d.txt"`, id))
+	w.Bytes(http.StatusOK, "text/plain; charset=utf-8", []byte(all[i].Signed))
+	return nil
+}
+
 // registerHolds adds the pages.
 func (o *Office) registerHolds(r *ui.Router) {
 	r.Page("/{practice}/holds", auth.RecordDestroy, o.holdsPage)
+	r.Page("/{practice}/holds/receipts/{receipt}", auth.RecordDestroy, o.removalReceipt)
 	r.Act("/{practice}/holds", auth.RecordDestroy, o.placeHold)
 	r.Act("/{practice}/holds/patient", auth.RecordDestroy, o.holdPatient)
 	r.Act("/{practice}/holds/rules", auth.RecordDestroy, o.setRules)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
@@ -115,6 +116,50 @@ func TestHolds(t *testing.T) {
 			return e.Action == audit.ActionSearch && slices.Contains(e.Links, "Patient/ann")
 		}) {
 			t.Error("that the name of a held patient was shown is not on record")
+		}
+	})
+}
+
+// What was destroyed is listed with its receipt, which is a file that the practice signed.
+func TestReceiptsOfRemovals(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		b := open(t, d)
+		keeper := keeping.New(d.DB, b.Store, b.auth, b.Log)
+		d.Clock.Set(time.Date(2040, 3, 2, 9, 0, 0, 0, time.UTC)) // nothing need be kept any more
+		var admin auth.Staff
+		for _, who := range []string{"quill", "okafor"} {
+			var err error
+			if b.tokens[who], admin, err = b.auth.DemoSignIn(ctx, b.ID, b.users[who]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, body := b.ask(t, "okafor", "GET", "/holds", nil); !strings.Contains(body, "Nothing has been destroyed") {
+			t.Error("an empty list is not said to be empty")
+		}
+		r, err := keeper.Expunge(ctx, admin, keeping.Order{Type: "Patient", ID: "ann", Reason: "the time is over", Everything: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := "/holds/receipts/" + strconv.FormatInt(r.ID, 10)
+		for _, c := range []struct {
+			who, path string
+			status    int
+			says      string
+		}{
+			{"okafor", "/holds", 200, at}, {"okafor", "/holds", 200, "The whole record of a patient"}, {"okafor", "/holds", 200, "the time is over"}, {"okafor", at, 200, r.Signed},
+			{"okafor", "/holds/receipts/77", 404, ""}, {"okafor", "/holds/receipts/x", 404, ""}, {"quill", at, 403, ""},
+		} {
+			got, body := b.ask(t, c.who, "GET", c.path, nil)
+			if got.StatusCode != c.status || !strings.Contains(body, c.says) || c.status != 200 && strings.Contains(body, r.Digest) {
+				t.Errorf("%s as %s: %d %.300s", c.path, c.who, got.StatusCode, body)
+			}
+			if c.path == at && c.status == 200 && !strings.Contains(got.Header.Get("Content-Disposition"), "attachment") {
+				t.Error("the receipt is not a file")
+			}
+		}
+		list, err := b.Log.Find(ctx, auth.SystemScope(b.ID, "test"), audit.Filter{Action: audit.ActionExport, Limit: 10})
+		if err != nil || len(list) != 1 || list[0].Event.ID != strconv.FormatInt(r.ID, 10) {
+			t.Errorf("that the receipt was taken is not on record: %v %v", list, err)
 		}
 	})
 }

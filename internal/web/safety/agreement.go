@@ -2,6 +2,7 @@ package safety
 
 import (
 	"net/http"
+	"time"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/web/ui"
@@ -56,8 +57,11 @@ func (o *Safety) agreementCopy(w *ui.Reply, q *ui.Request) error {
 	}
 	g := signed[0]
 	w.Header("Content-Disposition", `attachment; filename="agreement-`+g.Version+`.txt"`)
+	signature := "\nAccount: " + g.Account + "\nTime: " + g.Signed.UTC().Format("2006-01-02 15:04:05") + " UTC\nFrom: " + g.Address
+	if g.Paper != "" {
+		signature = "\nSigned on paper on: " + g.Signed.UTC().Format(time.DateOnly) + "\nRecorded by " + g.Account + ": " + g.Recorded.UTC().Format("2006-01-02 15:04:05") + " UTC\nSHA-256 of the scan: " + g.Paper
+	}
 	w.Bytes(http.StatusOK, "text/plain; charset=utf-8", []byte(g.Text+"\n"+
-		"SIGNATURE\n\nFor the practice: "+g.Entity+"\nSigned by: "+g.Person+", "+g.Position+"\nAccount: "+g.Account+
-		"\nTime: "+g.Signed.UTC().Format("2006-01-02 15:04:05")+" UTC\nFrom: "+g.Address+"\nSHA-256 of the text above: "+g.Hash+"\n"))
+		"SIGNATURE\n\nFor the practice: "+g.Entity+"\nSigned by: "+g.Person+", "+g.Position+signature+"\nSHA-256 of the text above: "+g.Hash+"\n"))
 	return nil
 }

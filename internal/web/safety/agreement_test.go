@@ -3,6 +3,7 @@ package safety_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db/dbtest"
@@ -47,5 +48,23 @@ func TestNoAgreementNoPatients(t *testing.T) {
 		if r, _ := h.ask(t, "okafor", "GET", "/agreement/copy", nil); !strings.Contains(r.Header.Get("Content-Disposition"), "attachment") {
 			t.Error("the copy is not a file")
 		}
+	})
+}
+
+// What was signed on paper is shown as that: the day on it, when it was recorded, where it is, and what its scan must be.
+func TestAgreementOnPaper(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		h := open(t, d)
+		d.Clock.Set(time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC))
+		h.signIn(t, "okafor")
+		h.real()
+		scan := strings.Repeat("ab12", 16)
+		if _, err := h.auth.RecordAgreement(ctx, auth.SystemScope(h.ID, "test"), auth.Paper{Version: auth.AgreementVersion, Scan: scan, Day: d.Clock.Now(), Entity: "Millrace PLLC", Person: "Ada Okafor", Position: "Owner"}); err != nil {
+			t.Fatal(err)
+		}
+		h.walk(t,
+			step{"the page", "okafor", "GET", "/agreement", nil, 200, []string{"Millrace PLLC", "Signed by Ada Okafor, Owner", "Signed on paper", "With the operator of this server", scan}, []string{"No agreement is in force"}},
+			step{"the copy", "okafor", "GET", "/agreement/copy", nil, 200, []string{"Signed on paper on: 20", "Recorded by the operator: ", "SHA-256 of the scan: " + scan}, []string{"\nFrom: "}},
+		)
 	})
 }
