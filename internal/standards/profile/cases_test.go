@@ -63,7 +63,13 @@ func (f caseFiles) wanted(ref json.RawMessage) (bad, ok bool) {
 	}
 	raw := []byte(ref)
 	var name string
-	var inline struct{ Outcome json.RawMessage }
+	var inline struct {
+		Outcome json.RawMessage
+		Errors  *int `json:"errorCount"`
+	}
+	if json.Unmarshal(raw, &inline) == nil && inline.Errors != nil && inline.Outcome == nil {
+		return *inline.Errors > 0, true
+	}
 	if json.Unmarshal(raw, &name) != nil && json.Unmarshal(raw, &inline) == nil && inline.Outcome != nil {
 		raw = inline.Outcome
 		name = ""

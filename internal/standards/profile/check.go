@@ -4,6 +4,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"yarrow.health/internal/standards/fhir"
@@ -53,6 +54,9 @@ func (r *run) content(it value, c *node) {
 	}
 	for _, b := range c.bindings {
 		r.bound(it, b, r.who(c))
+	}
+	if c.bounds != nil {
+		r.bounded(it, c.bounds, r.who(c))
 	}
 	if c.narrative != nil && it.typ == "Narrative" {
 		r.controlled(it.node, c.narrative, r.who(c))
@@ -299,6 +303,9 @@ func (r *run) limits(it value, c *node) {
 			continue
 		}
 		sign, known := r.compare(it, l.limit)
+		if (l.limit.Type == "Quantity" || l.limit.Type == "Duration") && (it.typ == "date" || it.typ == "dateTime" || it.typ == "instant") {
+			sign, known = r.sinceNow(it.node.Text(), l.limit.Node, l.sign)
+		}
 		if known && sign == l.sign {
 			r.fail("value", it.any(), "The value lies beyond the "+l.word+" that "+r.who(c)+" allows.", "The "+l.word+" is "+written(l.limit)+".")
 		}
@@ -338,10 +345,15 @@ func compareNumbers(a, b string) (int, bool) {
 	return x.Cmp(y), true
 }
 
-// compareMoments compares dates and times by the part both have.
+// compareMoments compares dates and times: as instants where both are such, else by the part both have.
 func compareMoments(a, b string) (int, bool) {
 	if a == "" || b == "" {
 		return 0, false
+	}
+	if x, err := time.Parse(time.RFC3339, a); err == nil {
+		if y, err := time.Parse(time.RFC3339, b); err == nil {
+			return x.Compare(y), true
+		}
 	}
 	n := min(len(a), len(b))
 	if n > 10 {

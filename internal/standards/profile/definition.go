@@ -43,6 +43,7 @@ type Element struct {
 	Modifier  bool   // isModifier
 	Content   string // path of the element whose content this one repeats
 	Narrative *Narrative
+	Bounds    *Bounds
 }
 
 // Type is a type an element may have, and what its values must conform to.

@@ -3,6 +3,7 @@ package profile
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -384,5 +385,48 @@ func TestDesignOfDefinitions(t *testing.T) {
 		"of another type":      {search("Patient", "Observation.status"), "leads to nothing on Patient"},
 	} {
 		faults(t, name, &Validator{Profiles: NewSet(Builtin())}, Options{Strict: true}, c.doc, c.want)
+	}
+}
+
+// TestBounds: limits that profiles set by extensions, and spans of time from now.
+func TestBounds(t *testing.T) {
+	by := func(path, name, value string) string {
+		return `{"path":"` + path + `","extension":[{"url":"http://hl7.org/fhir/StructureDefinition/` + name + `",` + value + `}]}`
+	}
+	named := func(family string) string { return patient + `"name":[{"family":"` + family + `"}]}` }
+	photo := func(more string) string { return patient + `"photo":[{` + more + `}]}` }
+	born := func(date string) string { return patient + `"birthDate":"` + date + `"}` }
+	span := func(name, typ string) string {
+		return `{"path":"Patient.birthDate","` + name + typ + `":{"value":10,"system":"http://unitsofmeasure.org","code":"a"}}`
+	}
+	measured := func(value, code string) string {
+		return `{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":` + value + `,"system":"http://unitsofmeasure.org","code":"` + code + `"}}`
+	}
+	for name, c := range map[string]struct{ typ, differential, doc, want string }{
+		"long enough":       {"Patient", by("Patient.name.family", "minLength", `"valueInteger":3`), named("Ärz"), ""},
+		"too short":         {"Patient", by("Patient.name.family", "minLength", `"valueInteger":4`), named("Ärz"), "shorter than the 4"},
+		"form":              {"Patient", by("Patient.name.family", "regex", `"valueString":"[A-Z]+"`), named("ABC"), ""},
+		"other form":        {"Patient", by("Patient.name.family", "regex", `"valueString":"[A-Z]+"`), named("ABc"), "does not have the form"},
+		"broken form":       {"Patient", by("Patient.name.family", "regex", `"valueString":"[A-Z"`), named("ABc"), ""},
+		"places":            {"Observation", by("Observation.valueQuantity.value", "maxDecimalPlaces", `"valueInteger":1`), measured("1.5", "kg"), ""},
+		"too many places":   {"Observation", by("Observation.valueQuantity.value", "maxDecimalPlaces", `"valueInteger":1`), measured("1.50", "kg"), "more decimal places"},
+		"unit":              {"Observation", by("Observation.valueQuantity", "elementdefinition-allowedUnits", `"valueCanonical":"test:vs"`), measured("1", "good"), ""},
+		"other unit":        {"Observation", by("Observation.valueQuantity", "elementdefinition-allowedUnits", `"valueCanonical":"test:vs"`), measured("1", "kg"), "unit is not one"},
+		"small file":        {"Patient", by("Patient.photo", "maxSize", `"valueDecimal":6`), photo(`"contentType":"image/png","data":"eWFycm93"`), ""},
+		"large file":        {"Patient", by("Patient.photo", "maxSize", `"valueDecimal":5`), photo(`"contentType":"image/png","data":"eWFycm93"`), "larger than"},
+		"large by its size": {"Patient", by("Patient.photo", "maxSize", `"valueDecimal":5`), photo(`"url":"https://x.org/a","size":9`), "larger than"},
+		"kind of file":      {"Patient", by("Patient.photo", "mimeType", `"valueCode":"image/png"`), photo(`"contentType":"image/png"`), ""},
+		"other kind":        {"Patient", by("Patient.photo", "mimeType", `"valueCode":"image/png"`), photo(`"contentType":"image/gif"`), "file of this type"},
+		"not so long ago":   {"Patient", span("minValue", "Quantity"), born("2020-01-01"), ""},
+		"too long ago":      {"Patient", span("minValue", "Duration"), born("1980-01-01"), "smallest"},
+		"not so far ahead":  {"Patient", span("maxValue", "Quantity"), born("2030-01-01"), ""},
+		"too far ahead":     {"Patient", span("maxValue", "Duration"), born("2050-01-01"), "largest"},
+		"by the instant":    {"Observation", `{"path":"Observation.issued","maxValueInstant":"2024-01-01T00:00:00Z"}`, `{"resourceType":"Observation","status":"final","code":{"text":"x"},"issued":"2024-01-01T01:00:00+02:00"}`, ""},
+		"after the instant": {"Observation", `{"path":"Observation.issued","maxValueInstant":"2024-01-01T00:00:00Z"}`, `{"resourceType":"Observation","status":"final","code":{"text":"x"},"issued":"2023-12-31T23:30:00-02:00"}`, "largest"},
+	} {
+		got := judged(t, setOf(t, "p", c.typ, c.differential), c.doc, Options{Now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)})
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q does not say %q", name, got, c.want)
+		}
 	}
 }

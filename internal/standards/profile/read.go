@@ -137,7 +137,7 @@ func splitID(id string) []step {
 
 func readElement(n *fhirjson.Node) Element {
 	e := Element{Min: Unset, Max: Unset, Must: n.Get("mustSupport").Text() == "true", Modifier: n.Get("isModifier").Text() == "true",
-		Content: strings.TrimPrefix(n.Get("contentReference").Text(), "#"), Narrative: readNarrative(n)}
+		Content: strings.TrimPrefix(n.Get("contentReference").Text(), "#"), Narrative: readNarrative(n), Bounds: readBounds(n)}
 	if m := n.Get("min"); m != nil {
 		e.Min, _ = strconv.Atoi(m.Text())
 	}

@@ -37,6 +37,7 @@ type node struct {
 	modifier  bool
 	content   string // path of the element whose content this repeats
 	narrative *Narrative
+	bounds    *Bounds
 
 	slicing *Slicing
 	slices  []*node
@@ -98,6 +99,9 @@ func (n *node) apply(e *Element, d *Definition) {
 		if n.typ == "" && len(e.Types) == 1 && e.Types[0].Code != "Resource" {
 			n.typ = e.Types[0].Code
 		}
+	}
+	if e.Bounds != nil {
+		n.bounds = e.Bounds
 	}
 	if e.Narrative != nil {
 		n.narrative = e.Narrative
