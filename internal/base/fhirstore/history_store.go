@@ -255,5 +255,11 @@ func (w *walker) show(ctx context.Context, v *aVersion) (*Resource, error) {
 			return nil, err
 		}
 	}
-	return w.s.resource(w.tx, &v.row)
+	d, err := w.s.openOnce(w.tx, &v.row)
+	if err != nil {
+		return nil, damagedIssue(typeName(v.typ), err)
+	}
+	r := v.showing(d)
+	r.read()
+	return r, nil
 }

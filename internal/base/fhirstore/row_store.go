@@ -80,13 +80,18 @@ func (s *Store) open(tx *db.Tx, r *row) (*decoded, error) {
 		return d, nil
 	}
 	d, err := openBody(&s.z, tx.Keys(), r.bound(tx.Practice()), r.sealed)
-	if err != nil {
-		return nil, err
-	}
-	if !r.deleted {
+	if err == nil && !r.deleted {
 		s.cache.put(key, d)
 	}
-	return d, nil
+	return d, err
+}
+
+// openOnce is open for who goes through many and asks for none again: what others ask for stays in the cache.
+func (s *Store) openOnce(tx *db.Tx, r *row) (*decoded, error) {
+	if d := s.cache.get(r.key(tx.Practice())); d != nil {
+		return d, nil
+	}
+	return openBody(&s.z, tx.Keys(), r.bound(tx.Practice()), r.sealed)
 }
 
 // resource decodes a row for a reader.

@@ -27,7 +27,7 @@ import (
 
 // station is an interface with exports and those who may ask.
 type station struct {
-	t       *testing.T
+	t       testing.TB
 	d       *dbtest.DB
 	api     *fhirapi.API
 	exports *Exports
@@ -39,7 +39,7 @@ type station struct {
 	outside *egress.Client // nil: nothing is fetched
 }
 
-func newStation(t *testing.T, d *dbtest.DB) *station {
+func newStation(t testing.TB, d *dbtest.DB) *station {
 	k := &station{t: t, d: d, as: map[string]db.Scope{
 		"system": auth.SystemScope(1, "test"),
 		"other":  auth.AsStaff(1, 8, "Dr. Other", "Practitioner/other", "clinician"),
