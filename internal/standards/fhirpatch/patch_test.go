@@ -299,6 +299,9 @@ func FuzzJSON(f *testing.F) {
 		}
 		before := d.String()
 		got, err := JSON(d, p)
+		if whole, err := Resource(d, p); err == nil && hollow(whole) && !hollow(d) && !strings.Contains(patch, "[]") && !strings.Contains(patch, "{}") && !strings.ContainsAny(patch, " \t\n\r") && whole.Len() > 0 {
+			t.Fatalf("something empty is left: %s", whole)
+		}
 		if d.String() != before {
 			t.Fatal("the document was changed")
 		}

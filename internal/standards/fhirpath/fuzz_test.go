@@ -17,6 +17,7 @@ func FuzzEval(f *testing.F) {
 		"iif(true, $this, $index)", "name.given.sort(-$this).join(',')", "'a'.replaceMatches('(a)', '$1$1')", "1 div 0 mod 3",
 		"birthDate.lowBoundary(17) < now()", "2.power(1000000)", "10000000000000000000.exp()", "`a`.\"b\" is FHIR.`code`", "/* */ // x",
 		"'x'.toQuantity() ~ 1 week", "@T12:30.highBoundary(9)", "telecom.rank / 3 > 0.3 implies {}", "defineVariable('a', 1).select(%a)",
+		"code.memberOf('x') or code.subsumes(code) or checkModifiers('a').exists()", "name.sort(family desc, use asc)", "'1 \\'kg\\''.toQuantity('g')", "(deceased as Period).start", "'\\ud83d\\ude00\\p'",
 	} {
 		f.Add(s)
 	}
@@ -36,6 +37,7 @@ func FuzzEval(f *testing.F) {
 				_ = it.String()
 			}
 		}
+		_, _ = e.Eval(&fhirpath.Env{Model: model, Steps: 50_000, Strict: true, ManyAs: true, Codes: func(string, string, string) (bool, bool) { return true, true }}, n, "")
 		if p := e.For(model, "Patient"); p.Direct() {
 			if err := p.Each(n, n, func(*fhirjson.Node, string) {}); err != nil {
 				t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"yarrow.health/internal/standards/fhir"
 	"yarrow.health/internal/standards/fhirjson"
@@ -95,6 +96,13 @@ func FuzzValidate(f *testing.F) {
 		{`{"path":"Patient.link.other","type":[{"code":"Reference","targetProfile":["test:p"]}]}`, `{"resourceType":"Patient","id":"a","contained":[{"resourceType":"Patient","id":"b","link":[{"other":{"reference":"#"}}]}],"link":[{"other":{"reference":"#b"}}]}`},
 		{`{"path":"Patient","constraint":[{"key":"a","severity":"error","human":"x","expression":"descendants().descendants().count() > 0"}]}`, `{"resourceType":"Patient","text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"}}`},
 		{`{"path":"Bundle.entry","slicing":{"discriminator":[{"type":"profile","path":"resource"}],"rules":"open"}},{"path":"Bundle.entry","sliceName":"a"},{"path":"Bundle.entry.resource","type":[{"code":"Resource","profile":["test:p"]}]}`, observation},
+		{`{"path":"Patient.text","extension":[{"url":"http://hl7.org/fhir/StructureDefinition/narrative-language-control","valueCode":"_resource"},{"url":"http://hl7.org/fhir/StructureDefinition/narrative-source-control","valueCode":"error"}]}`,
+			`{"resourceType":"Patient","text":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/textLink","extension":[{"url":"data","valueUri":"#a"},{"url":"selector","valueString":"name.("}]}],"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><div lang=\"de\">x</div></div>"}}`},
+		{`{"path":"MeasureReport.group","min":1}`, reportHead + `"group":[{` + scored + `"population":[` + initial + `,` + numerator + `]}]}`},
+		{`{"path":"StructureDefinition"}`, `{"resourceType":"StructureDefinition","url":"test:p","type":"Observation","baseDefinition":"test:p","derivation":"constraint","differential":{"element":[{"path":"Observation.value[x]","patternQuantity":{"code":"a"},"slicing":{"discriminator":[{"type":"value","path":"resolve().x"}]},"constraint":[{"expression":"a.("}]}]}}`},
+		{`{"path":"ValueSet"}`, `{"resourceType":"ValueSet","compose":{"include":[{"system":"http://snomed.info/sct","filter":[{"property":"concept","op":"is-a","value":"404684003"}]}]}}`},
+		{`{"path":"Questionnaire"}`, `{"resourceType":"Questionnaire","item":[{"linkId":"1","enableWhen":[{"question":"1"}],"item":[{"linkId":"1"}]}]}`},
+		{`{"path":"Patient.birthDate","minValueQuantity":{"value":1,"code":"a"},"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/regex","valueString":"[0-9]+"}]}`, `{"resourceType":"Patient","birthDate":"1970"}`},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -111,7 +119,12 @@ func FuzzValidate(f *testing.F) {
 				s.Add(d)
 			}
 		}
-		for _, i := range (&Validator{Profiles: s}).Validate(n, Options{Profiles: []string{"test:p"}, Strict: true}) {
+		measure, err := fhirjson.Parse([]byte(proportion), fhirjson.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &Validator{Profiles: s, Find: func(string) *fhirjson.Node { return measure }, Displays: func(_, code string) []string { return []string{code} }}
+		for _, i := range v.Validate(n, Options{Profiles: []string{"test:p"}, Strict: true, Now: time.Unix(1e9, 0)}) {
 			if i.Text == "" || i.Severity == "" {
 				t.Errorf("an issue says nothing: %+v", i)
 			}

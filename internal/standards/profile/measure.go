@@ -48,24 +48,24 @@ func (m *report) groups() {
 		m.run.fail("business-rule", m.node, "A report that only collects data has no groups.", "Leave group out, or correct the type of the report.")
 		return
 	}
-	m.each("group", given, defs, func(g, d *fhirjson.Node) {
+	seen := m.each("group", given, defs, func(g, d *fhirjson.Node) {
 		m.score(g)
 		m.populations(g, d)
 		m.stratifiers(g, d)
 	})
-	if m.complete && m.kind != "data-collection" {
-		m.unreported("group", m.node, given, defs)
+	if m.complete {
+		m.unreported("group", m.node, defs, seen)
 	}
 }
 
 // each pairs what is reported with what the measure defines, by code; a lone definition without a code is that of a lone
 // group. do gets every pair.
-func (m *report) each(name string, given, defs []fhirjson.Node, do func(g, d *fhirjson.Node)) {
+func (m *report) each(name string, given, defs []fhirjson.Node, do func(g, d *fhirjson.Node)) map[*fhirjson.Node]bool {
 	r := m.run
 	seen := map[*fhirjson.Node]bool{}
 	for i := range given {
-		if !r.spend() {
-			return
+		if r.left -= len(defs); !r.charged() {
+			return seen
 		}
 		r.push(name, i)
 		g := &given[i]
@@ -83,12 +83,13 @@ func (m *report) each(name string, given, defs []fhirjson.Node, do func(g, d *fh
 		}
 		r.pop()
 	}
+	return seen
 }
 
 // unreported says which parts of the measure a complete report lacks.
-func (m *report) unreported(name string, at *fhirjson.Node, given, defs []fhirjson.Node) {
+func (m *report) unreported(name string, at *fhirjson.Node, defs []fhirjson.Node, seen map[*fhirjson.Node]bool) {
 	for i := range defs {
-		if slices.ContainsFunc(given, func(g fhirjson.Node) bool { return definedAs(&g, defs) == &defs[i] }) {
+		if seen[&defs[i]] {
 			continue
 		}
 		m.run.fail("business-rule", at, "The measure has a "+name+" that this complete report lacks.", "Report every "+name+" of the measure, or correct the status.")
@@ -143,9 +144,9 @@ func (m *report) score(g *fhirjson.Node) {
 
 func (m *report) populations(g, d *fhirjson.Node) {
 	given, defs := g.Get("population").Items(), d.Get("population").Items()
-	m.each("population", given, defs, func(p, _ *fhirjson.Node) { m.population(p) })
+	seen := m.each("population", given, defs, func(p, _ *fhirjson.Node) { m.population(p) })
 	if m.complete {
-		m.unreported("population", g, given, defs)
+		m.unreported("population", g, defs, seen)
 	}
 }
 
@@ -172,6 +173,9 @@ func (m *report) stratifiers(g, d *fhirjson.Node) {
 			continue
 		}
 		for j := range codes {
+			if r.left -= len(defs); !r.charged() {
+				return
+			}
 			if slices.ContainsFunc(defs, func(d fhirjson.Node) bool {
 				return sameConcept(&codes[j], d.Get("code")) || slices.ContainsFunc(d.Get("component").Items(), func(c fhirjson.Node) bool { return sameConcept(&codes[j], c.Get("code")) })
 			}) {

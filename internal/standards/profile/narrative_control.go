@@ -156,7 +156,7 @@ func (r *run) linkedData(n, data *fhirjson.Node) *fhirjson.Node {
 	if !part {
 		return target
 	}
-	switch withID(target, id) {
+	switch r.withID(target, id) {
 	case 0:
 		r.by(r.strict(), "not-found", n, "The data that a part of the narrative shows has no element with the id after #.", "Correct the id.")
 	case 1:
@@ -167,19 +167,23 @@ func (r *run) linkedData(n, data *fhirjson.Node) *fhirjson.Node {
 }
 
 // withID counts the elements below n, and n itself, that have an id.
-func withID(n *fhirjson.Node, id string) int {
+func (r *run) withID(n *fhirjson.Node, id string) int {
 	count := 0
+	if r.left--; r.left < 1 {
+		r.charged()
+		return 1
+	}
 	switch n.Kind() {
 	case fhirjson.Array:
 		for i := range n.Items() {
-			count += withID(&n.Items()[i], id)
+			count += r.withID(&n.Items()[i], id)
 		}
 	case fhirjson.Object:
 		if n.Get("id").Text() == id {
 			count++
 		}
 		for i := range n.Members() {
-			count += withID(&n.Members()[i].Value, id)
+			count += r.withID(&n.Members()[i].Value, id)
 		}
 	}
 	return count

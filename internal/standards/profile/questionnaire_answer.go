@@ -172,7 +172,9 @@ func (f *form) lengths(v, d *fhirjson.Node) {
 	if least, err := strconv.Atoi(extensionOf(d, "minLength").Get("valueInteger").Text()); err == nil && n < least {
 		f.run.fail("value", v, "The answer is shorter than the "+itoa(least)+" characters the question asks for.", "Write more.")
 	}
-	if x := extensionOf(d, "regex").Get("valueString").Text(); x != "" && len(x) < 1000 {
+	if x := extensionOf(d, "regex").Get("valueString").Text(); x != "" && len(x) <= maxRegex {
+		f.run.left -= len(x)
+		f.run.charged()
 		if re, err := regexp.Compile("^(?:" + x + ")$"); err == nil && !re.MatchString(v.Text()) {
 			f.run.fail("value", v, "The answer does not have the form the question asks for.", "It must match "+shown(x)+".")
 		}

@@ -165,6 +165,12 @@ func (r *run) spend() bool {
 	return r.left > 0
 }
 
+// charged is spend after more than one unit of work was taken from left.
+func (r *run) charged() bool {
+	r.left = max(r.left, 1)
+	return r.spend()
+}
+
 // report adds an issue at the current path plus suffix.
 func (r *run) report(severity, code string, n *fhirjson.Node, text, fix string) {
 	if r.silent > 0 {
