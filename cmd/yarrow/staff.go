@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"yarrow.health/internal/base/auth"
+	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/standards/fhir"
 )
 
@@ -56,36 +57,34 @@ func (c *userList) Run(ctx context.Context, out *output) error {
 	return nil
 }
 
-type userDisable struct {
+// oneOf is a command about somebody of a practice.
+type oneOf struct {
 	place
 	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
 	Login    string `arg:"" help:"What the person signs in with."`
 }
+
+// may changes whether the person may work, and says so with their name, login and practice.
+func (c *oneOf) may(ctx context.Context, out *output, change func(a *auth.Auth, ctx context.Context, by db.Scope, user int64) error, said string) error {
+	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
+		err := change(g.auth, ctx, sys, u.ID)
+		if err == nil {
+			fmt.Fprintf(out.text, said, u.Display, u.Login, c.Practice)
+		}
+		return err
+	})
+}
+
+type userDisable struct{ oneOf }
 
 func (c *userDisable) Run(ctx context.Context, out *output) error {
-	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
-		err := g.auth.Disable(ctx, sys, u.ID)
-		if err == nil {
-			fmt.Fprintf(out.text, "%s (%s) can do nothing in %s any more.\n", u.Display, u.Login, c.Practice)
-		}
-		return err
-	})
+	return c.may(ctx, out, (*auth.Auth).Disable, "%s (%s) can do nothing in %s any more.\n")
 }
 
-type userEnable struct {
-	place
-	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
-	Login    string `arg:"" help:"What the person signs in with."`
-}
+type userEnable struct{ oneOf }
 
 func (c *userEnable) Run(ctx context.Context, out *output) error {
-	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {
-		err := g.auth.Enable(ctx, sys, u.ID)
-		if err == nil {
-			fmt.Fprintf(out.text, "%s (%s) can work in %s.\n", u.Display, u.Login, c.Practice)
-		}
-		return err
-	})
+	return c.may(ctx, out, (*auth.Auth).Enable, "%s (%s) can work in %s.\n")
 }
 
 // person finds somebody of a practice by their login.
@@ -111,11 +110,7 @@ func (p place) person(ctx context.Context, out *output, slug, login string, do f
 	return do(g, sys, all[i])
 }
 
-type userReset struct {
-	place
-	Practice string `required:"" help:"The practice's slug." placeholder:"SLUG"`
-	Login    string `arg:"" help:"What the person signs in with."`
-}
+type userReset struct{ oneOf }
 
 func (c *userReset) Run(ctx context.Context, out *output) error {
 	return c.person(ctx, out, c.Practice, c.Login, func(g *ground, sys auth.System, u auth.User) error {

@@ -187,7 +187,7 @@ func tryIsolation(ctx context.Context, r *Run, stand func(Base) Program) error {
 		if err != nil {
 			return err
 		}
-		j := &judge{isolation: t, who: who.name, in: in, twin: twin, allowed: map[string]bool{}, draw: r.random(uint64(i))}
+		j := &judge{isolation: t, who: who.name, role: who.role, in: in, twin: twin, allowed: map[string]bool{}, draw: r.random(uint64(i))}
 		for _, x := range plants() {
 			if in.sees(x) {
 				j.allowed[x.canary(home)] = true

@@ -100,6 +100,11 @@ func (j *judge) timing(ctx context.Context, draw *rand.Rand) error {
 			same("a chain", get(at+"Patient?_has:"+hidden.typ+":subject:identifier="+word), get(at+"Patient?_has:"+hidden.typ+":subject:identifier="+none(word))),
 			same("a name, completed", form(word), form(none(word))))
 	}
+	if j.in.access.Compartment != "" {
+		looks := same("who looked at hidden records", get(at+j.in.access.Compartment+"/$who-saw?_count=1"), get("/"+j.twin.practice.Slug+"/fhir/"+j.twin.access.Compartment+"/$who-saw?_count=1"))
+		looks.twin = true
+		pairs = append(pairs, looks)
+	}
 	if j.in.header.Get("Cookie")+j.in.header.Get("Authorization") == "" {
 		more, err := j.credentials(ctx)
 		if err != nil {
@@ -115,9 +120,12 @@ func (j *judge) timing(ctx context.Context, draw *rand.Rand) error {
 				n++
 				first := draw.IntN(2)
 				for _, i := range []int{first, 1 - first} {
-					q := p.ask(n, i == 0)
+					q, header := p.ask(n, i == 0), j.in.header
+					if p.twin && i == 1 {
+						header = j.twin.header
+					}
 					start := j.clock.Now()
-					send(ctx, j.p.Handler, q, j.in.header)
+					send(ctx, j.p.Handler, q, header)
 					took[i] = append(took[i], float64(j.clock.Since(start).Microseconds()))
 				}
 			}
@@ -138,10 +146,11 @@ type timed struct {
 	name string
 	each int // a round
 	ask  func(n int, there bool) probe
+	twin bool // what is not there is asked for in the twin
 }
 
 func same(name string, there, absent probe) timed {
-	return timed{name, timingEach, func(_ int, is bool) probe {
+	return timed{name: name, each: timingEach, ask: func(_ int, is bool) probe {
 		if is {
 			return there
 		}
@@ -182,14 +191,14 @@ func (j *judge) credentials(ctx context.Context) ([]timed, error) {
 		return no
 	}
 	return []timed{
-		{"a wrong password", credentialsEach, func(n int, there bool) probe {
+		{name: "a wrong password", each: credentialsEach, ask: func(n int, there bool) probe {
 			n %= credentialsEach
 			return post("/"+p.Slug+"/sign-in", n, url.Values{"login": {of(there, fmt.Sprintf("timed%03d.%s", n, p.Slug), fmt.Sprintf("nobod%03d.%s", n, p.Slug))}, "password": {"not the phrase of the proof"}})
 		}},
-		{"a program's wrong secret", credentialsEach, func(n int, there bool) probe {
+		{name: "a program's wrong secret", each: credentialsEach, ask: func(n int, there bool) probe {
 			return post("/"+p.Slug+"/oauth/token", n, url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "redirect_uri": {proofReturn}, "code_verifier": {proofVerifier}, "client_id": {of(there, program.ID, strings.Repeat("n", len(program.ID)))}, "client_secret": {strings.Repeat("x", 43)}})
 		}},
-		{"another practice's invitation", credentialsEach, func(n int, there bool) probe {
+		{name: "another practice's invitation", each: credentialsEach, ask: func(n int, there bool) probe {
 			return post("/south/join", n, url.Values{"invite": {of(there, invitation, strings.Repeat("n", len(invitation)))}, "password": {"a long phrase of the proof"}})
 		}},
 	}, nil

@@ -7,3 +7,9 @@ import "yarrow.health/internal/base/db"
 func AsApp(p db.PracticeID, access Access) App {
 	return App{Seal: db.NewSeal(p, db.Actor{Kind: kindApp, Display: "test"}), access: &access}
 }
+
+// AsPatientApp is AsApp for a program that a patient, "Patient/x", let into their own record.
+func AsPatientApp(p db.PracticeID, patient string, access Access) App {
+	access.Compartment = patient
+	return App{Seal: db.NewSeal(p, db.Actor{Kind: kindApp, Display: "test", FHIR: patient, OnBehalf: patient}), access: &access}
+}

@@ -20,7 +20,8 @@ type AppGrant struct {
 	TokenID    string // names the token in the audit; it opens nothing
 	User       int64  // the person of the practice on whose behalf it acts; 0 for none
 	Granted    int64  // when that person granted it, in microseconds since 1970
-	Patient    string // "Patient/x" who granted it for their own record; "" for none
+	Patient    string // "Patient/x" in whose name it was granted, for that record; "" for none
+	Proxy      bool   // who granted it stands for the patient: what is kept from them is kept from the program
 	Access     Access // what the scopes allow, before the person, the patient and the practice narrow it
 	Open       int64  // labels the practice opened for a program that acts for nobody; notes kept apart stay closed
 }
@@ -63,6 +64,9 @@ func (a *Auth) AppScope(ctx context.Context, g AppGrant) (App, error) {
 	case g.Patient != "":
 		bound = *p.Access.apply(patientAccess(g.Patient))
 		actor.OnBehalf = g.Patient
+		if g.Proxy {
+			bound.Forbidden |= LabelAdolescent
+		}
 	default:
 		who := asker{names: []string{"Client/" + g.ClientID}, open: g.Open}
 		access, _ := r.chartsFor(who, &Access{All: true, Forbidden: beyondCare&^g.Open | notesApart}, a.clock.Now())
@@ -141,6 +145,21 @@ func (a *Auth) PatientScope(ctx context.Context, g PatientGrant) (Patient, error
 		actor.OnBehalf = g.Patient
 	}
 	return Patient{Seal: db.NewSeal(p.ID, actor), access: &both}, nil
+}
+
+// Themself says that a scope is a patient's own, at the portal or by a program that the patient let in: nobody stands for them.
+func Themself(s db.Scope, patient string) bool {
+	access, by := AccessOf(s), s.Actor()
+	if patient == "" || access.Compartment != patient || access.Forbidden&LabelAdolescent != 0 {
+		return false
+	}
+	switch s.(type) {
+	case Patient:
+		return by.OnBehalf == ""
+	case App:
+		return by.UserID == 0 && by.OnBehalf == patient
+	}
+	return false
 }
 
 // patientAccess is the most a patient, or a program acting for one, ever reaches: their own compartment without the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/db"
@@ -127,3 +128,45 @@ func (a *kernel) here(ctx context.Context, tx *db.Tx, asked map[int64]string) (m
 	}
 	return out, labels, nil
 }
+
+// Seen says which of these resources, given as "Type/id", the scope may see: those that are here, and those that were deleted and that
+// it saw before. It reads them by some hundreds at a time.
+func (s *Store) Seen(ctx context.Context, tx *db.Tx, refs []string) (map[string]bool, error) {
+	a := s.kernel(tx)
+	out := map[string]bool{}
+	for some := range slices.Chunk(refs, 500) {
+		asked, names := map[int64]string{}, map[int64]string{}
+		for _, ref := range some {
+			if typ, id, ok := strings.Cut(ref, "/"); ok && typeCode(typ) != 0 && a.may(typ, auth.CanRead) == nil {
+				idh := a.k.id(typ, id)
+				asked[idh], names[idh] = typ, ref
+			}
+		}
+		if len(asked) == 0 {
+			continue
+		}
+		here, _, err := a.here(ctx, tx, asked)
+		if err != nil {
+			return nil, err
+		}
+		for idh := range here {
+			out[names[idh]] = true
+		}
+		gone, err := scanRows(tx.Query(ctx, selectGone, int64(tx.Practice()), slices.Sorted(maps.Keys(asked))))
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range gone {
+			seen, err := a.sees(ctx, tx, r, auth.CanRead)
+			if err != nil {
+				return nil, err
+			}
+			if seen {
+				out[names[r.idh]] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+var selectGone = db.SQL(`SELECT ` + rowColumns + ` FROM resource r WHERE r.practice_id = $1 AND r.idh {in $2} AND r.deleted <> 0`)

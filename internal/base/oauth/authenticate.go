@@ -91,7 +91,7 @@ func (s *Server) live(ctx context.Context, p auth.Practice, text string) (liveTo
 	scopes, _ := ParseScopes(t.Scopes)
 	scopes = Limit(scopes, t.client.Asks()) // what was taken out of the registration since is closed to older tokens too
 	t.app = auth.AppGrant{Practice: p.ID, ClientID: t.client.ID, ClientName: t.client.Name, TokenID: hex.EncodeToString(key.hash[:8]), User: t.grant.user,
-		Granted: t.grant.created, Patient: t.grant.Granter, Access: accessOf(scopes, t.grant.Patient, t.grant.FHIRUser)}
+		Granted: t.grant.created, Patient: t.grant.Granter, Proxy: t.grant.Proxy, Access: accessOf(scopes, t.grant.Patient, t.grant.FHIRUser)}
 	if s.forgets == forgets {
 		if len(s.tokens) >= maxRemembered {
 			s.tokens = map[tokenKey]liveToken{}
@@ -117,7 +117,7 @@ func (s *Server) stands(ctx context.Context, p auth.Practice, g *grant) (*Client
 			return nil, false, err
 		}
 	}
-	_, err = s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, User: g.user, Granted: g.created, Patient: g.Granter})
+	_, err = s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, User: g.user, Granted: g.created, Patient: g.Granter, Proxy: g.Proxy})
 	var i *fhir.Issue
 	if errors.As(err, &i) && i.Code == "login" {
 		return nil, false, nil

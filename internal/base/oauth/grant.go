@@ -30,7 +30,8 @@ type grantBody struct {
 	Scopes    string `json:"scopes"`
 	Patient   string `json:"patient,omitempty"`   // in context
 	Encounter string `json:"encounter,omitempty"` // in context
-	Granter   string `json:"granter,omitempty"`   // "Patient/x" who granted it
+	Granter   string `json:"granter,omitempty"`   // "Patient/x" in whose name it was granted
+	Proxy     bool   `json:"proxy,omitempty"`     // by somebody who stands for that patient
 	FHIRUser  string `json:"fhirUser,omitempty"`
 	Name      string `json:"name,omitempty"` // of the person
 	Session   int64  `json:"session,omitempty"`
@@ -81,6 +82,7 @@ type Question struct {
 type subject struct {
 	user    int64
 	granter string // "Patient/x"
+	proxy   bool   // they stand for that patient
 	self    string // FHIR reference of the person
 	name    string
 	session int64
@@ -96,9 +98,9 @@ func subjectOf(p auth.Practice, who db.Scope) (subject, bool) {
 	case auth.Staff:
 		return subject{user: who.UserID(), self: who.Practitioner(), name: who.Name(), session: int64(who.Session()), proved: who.ProvedAt()}, true
 	case auth.Patient:
-		// What a patient may hand on is their own compartment, whoever is signed in for them.
+		// What a patient may hand on is their own compartment, and who is signed in for them no more than they see.
 		record := auth.AccessOf(who).Compartment
-		return subject{granter: record, self: record, name: who.Actor().Display}, strings.HasPrefix(record, "Patient/")
+		return subject{granter: record, proxy: !auth.Themself(who, record), self: record, name: who.Actor().Display}, strings.HasPrefix(record, "Patient/")
 	}
 	return subject{}, false
 }
@@ -169,7 +171,7 @@ func (s *Server) Grant(ctx context.Context, p auth.Practice, who db.Scope, id, b
 	if !slices.ContainsFunc(granted, func(g Scope) bool { return g.Level != "" || g.Text == ScopeOpenID }) {
 		return s.Deny(ctx, p, who, id, browser)
 	}
-	g := grant{id: randomID(), client: c.ID, user: by.user, grantBody: grantBody{Scopes: JoinScopes(granted), Granter: by.granter, FHIRUser: by.self,
+	g := grant{id: randomID(), client: c.ID, user: by.user, grantBody: grantBody{Scopes: JoinScopes(granted), Granter: by.granter, Proxy: by.proxy, FHIRUser: by.self,
 		Name: by.name, Nonce: a.Nonce, AuthTime: by.proved.Unix(), Launched: a.Launch != nil}}
 	if by.proved.IsZero() {
 		g.AuthTime = 0

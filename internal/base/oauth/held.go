@@ -61,6 +61,6 @@ func (s *Server) Resume(ctx context.Context, p auth.Practice, kept []byte) (auth
 	}
 	scopes, _ := ParseScopes(h.Scopes)
 	scopes = Limit(scopes, c.Asks()) // as for tokens: what was taken out of the registration since is closed
-	return s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, TokenID: hex.EncodeToString(h.Token[:8]), User: g.user, Granted: g.created, Patient: g.Granter,
+	return s.auth.AppScope(ctx, auth.AppGrant{Practice: p.ID, ClientID: c.ID, ClientName: c.Name, TokenID: hex.EncodeToString(h.Token[:8]), User: g.user, Granted: g.created, Patient: g.Granter, Proxy: g.Proxy,
 		Access: accessOf(scopes, g.Patient, g.FHIRUser)})
 }

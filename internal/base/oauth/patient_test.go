@@ -80,6 +80,39 @@ func TestPatientGrants(t *testing.T) {
 	})
 }
 
+// What somebody who stands for a patient lets in sees no more than they do: not the confidential care of a minor. Later uses of the grant
+// neither.
+func TestGrantsOfProxies(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *dbtest.DB) {
+		w := newWorld(t, d)
+		for _, proxy := range []bool{false, true} {
+			who, err := w.auth.PatientScope(t.Context(), auth.PatientGrant{Practice: w.alder.ID, User: 78, Name: "Pat's parent", Patient: "Patient/pat-1", Session: "s", Proxy: proxy, Access: auth.Access{All: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := w.token(w.redeemForm(w.public, w.authorize(who, w.request(w.public, "launch/patient offline_access patient/*.rs"), "pat-1").Get("code")))
+			again := w.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.str("refresh_token")}, "client_id": {w.public.ID}})
+			app, err := w.s.Authenticate(t.Context(), w.alder, again.str("access_token"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			held, err := w.s.Hold(t.Context(), w.alder, again.str("access_token"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resumed, err := w.s.Resume(t.Context(), w.alder, held)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []auth.App{app, resumed} {
+				if hidden := auth.AccessOf(s).Forbidden&auth.LabelAdolescent != 0; hidden != proxy || auth.Themself(s, "Patient/pat-1") == proxy || auth.Themself(s, "Patient/pat-2") {
+					t.Errorf("proxy %v: %+v", proxy, auth.AccessOf(s))
+				}
+			}
+		}
+	})
+}
+
 // Requests that anybody can send do not pile up, and a flood of them is turned away with words.
 func TestFlood(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t, nil))

@@ -18,8 +18,9 @@ import (
 
 // Bounds of $who-saw.
 const (
-	entriesRead  = 20_000 // of a patient's audit in one call
-	sittingsMost = 200    // of a page
+	entriesTold  = 20_000  // of a patient's audit in one call
+	entriesRead  = 200_000 // with those that are not told
+	sittingsMost = 200     // of a page
 )
 
 // WhoSaw returns $who-saw: who looked at a chart, in plain words, for the patient. speak chooses the language that an
@@ -71,7 +72,7 @@ func (w whoSaw) run(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	entries, newest, skip, err := w.entries(ctx, c.Scope, self, of, place)
+	entries, newest, skip, err := w.entries(ctx, c, readerOf(c.Scope, c.ID), of, place)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,6 @@ func (w whoSaw) run(ctx context.Context, c *fhirapi.Call) (*fhirapi.Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	veil(entries, hiddenFrom(access, c.ID))
 	feed := audit.Feed(say, entries, func(e audit.Entry) string { return whoDid(say, names, &e) })
 	skip = min(skip, len(feed))
 	page := feed[skip:min(len(feed), skip+size)]
@@ -120,26 +120,10 @@ func mayAsk(s db.Scope, access auth.Access) error {
 	return fhir.Problem("forbidden", "Who saw a chart is told to the patient and to people who read the audit.", "Ask an administrator, or sign in as the patient.")
 }
 
-// hiddenFrom is which labels the asker may not see in this patient's record.
-func hiddenFrom(access auth.Access, patient string) int64 {
-	if rule, ok := access.Charts[patient]; ok {
-		return rule.Forbidden
-	}
-	return access.Forbidden
-}
-
-// veil keeps that somebody looked, but not at what, where it was something that the asker may not know to be there.
-func veil(entries []audit.Entry, hidden int64) {
-	for i := range entries {
-		if e := &entries[i]; e.Labels&hidden != 0 {
-			e.Categories, e.Type = nil, ""
-		}
-	}
-}
-
-// entries reads the patient's audit, newest first. Pages after the first leave out what came since, this asking among it.
-func (w whoSaw) entries(ctx context.Context, s db.Scope, patient string, of span, place string) (out []audit.Entry, newest int64, skip int, err error) {
-	f := audit.Filter{Patient: patient, Limit: audit.MaxFound}
+// entries reads what the asker is told of the patient's audit, newest first. Pages after the first leave out what came since, this
+// asking among it.
+func (w whoSaw) entries(ctx context.Context, c *fhirapi.Call, as reader, of span, place string) (out []audit.Entry, newest int64, skip int, err error) {
+	f := audit.Filter{Patient: as.patient, Limit: audit.MaxFound}
 	if of.from != math.MinInt64 {
 		f.From = time.UnixMicro(of.from)
 	}
@@ -152,24 +136,30 @@ func (w whoSaw) entries(ctx context.Context, s db.Scope, patient string, of span
 		}
 		f.Before = newest + 1
 	}
-	for {
-		found, err := w.log.Find(ctx, s, f)
+	for read := 0; ; {
+		found, err := w.log.Find(ctx, c.Scope, f)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		out = append(out, found...)
-		if len(found) < f.Limit {
-			break
+		if place == "" && read == 0 && len(found) > 0 {
+			newest = found[0].ID
 		}
-		if len(out) >= entriesRead {
+		last := len(found) < f.Limit
+		if !last {
+			f.Before = found[len(found)-1].ID
+		}
+		read += len(found)
+		told, err := as.told(ctx, c, found)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		if out = append(out, told...); last {
+			return out, newest, skip, nil
+		}
+		if len(out) >= entriesTold || read >= entriesRead {
 			return nil, 0, 0, fhir.Problem("too-costly", "More than 20,000 accesses are on record in this time.", "Narrow it with start and end.")
 		}
-		f.Before = found[len(found)-1].ID
 	}
-	if place == "" && len(out) > 0 {
-		newest = out[0].ID
-	}
-	return out, newest, skip, nil
 }
 
 // names are the people of the practice. Only what they are called is used.

@@ -23,7 +23,7 @@ func TestWhoSaw(t *testing.T) {
 		a.api.Register(WhoSaw(a.auth, a.log, plainly))
 		look := auth.CanRead | auth.CanSearch
 		own := func(patient string, forbidden int64) auth.App {
-			return auth.AsApp(a.id, auth.Access{Types: map[string]auth.Bits{"Patient": look}, Compartment: patient, Forbidden: forbidden})
+			return auth.AsPatientApp(a.id, patient, auth.Access{Types: map[string]auth.Bits{"Patient": look}, Forbidden: forbidden})
 		}
 		a.as["ann"], a.as["eve"] = own("Patient/ann", auth.LabelPsychotherapy), own("Patient/eve", 0)
 		a.as["wide"] = auth.AsApp(a.id, auth.Access{Types: map[string]auth.Bits{"Patient": look}})
@@ -86,6 +86,104 @@ func TestWhoSaw(t *testing.T) {
 					t.Errorf("%s is not on record: %+v %v", c.path, list, err)
 				}
 			}
+		}
+	})
+}
+
+// Who stands for a patient, and whose program reads in one record, are told of looks at the chart as a whole and at what they may see. A
+// look at hidden records alone changes nothing of the answer; one at both is told as if it had been at what they see.
+func TestWhoSawForOthers(t *testing.T) {
+	eachArchive(t, func(t *testing.T, a *archive) {
+		a.api.Register(WhoSaw(a.auth, a.log, plainly))
+		look := auth.CanRead | auth.CanSearch
+		types := map[string]auth.Bits{"Patient": look, "Observation": look}
+		a.as["parent"] = auth.AsApp(a.id, auth.Access{Types: types, Compartment: "Patient/ann", Forbidden: auth.LabelAdolescent})
+		a.as["ann"] = auth.AsPatientApp(a.id, "Patient/ann", auth.Access{Types: types})
+		lab := func(id, more string) string {
+			return `{"resourceType":"Observation","id":"` + id + `"` + more + `,"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/ann"}}`
+		}
+		teen := `,"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"ADOL"}]}`
+		const hidden = auth.LabelAdolescent
+		a.put(`{"resourceType":"Patient","id":"ann"}`, lab("seen", ""), lab("was", ""), lab("hidden", teen), `{"resourceType":"Practitioner","id":"doc"}`,
+			`{"resourceType":"Condition","id":"other","code":{"text":"x"},"subject":{"reference":"Patient/ann"}}`)
+		if code, _ := a.ask("system", "DELETE", "Observation/was", ""); code != 204 {
+			t.Fatal(code)
+		}
+		var begin string
+		later := func() {
+			a.d.Clock.Advance(time.Hour)
+			begin = a.d.Clock.Now().Add(time.Second).UTC().Format("2006-01-02T15:04:05Z")
+			a.d.Clock.Advance(time.Minute)
+		}
+		later()
+		asked := func(as string) string {
+			code, body := a.ask(as, "GET", "Patient/ann/$who-saw?start="+begin, "")
+			if code != 200 {
+				t.Fatalf("%d %s", code, body)
+			}
+			return body
+		}
+		saw := func(e audit.Event) {
+			t.Helper()
+			e.Patient = "Patient/ann"
+			if err := a.log.Seen(context.Background(), a.as["zoe"], e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if code, _ := a.ask("parent", "GET", "Observation/hidden", ""); code != 404 {
+			t.Fatal("nothing is hidden here")
+		}
+		for _, c := range []struct {
+			name  string
+			event audit.Event
+			told  bool
+			says  string
+		}{
+			{"the chart", audit.Event{Action: audit.ActionRead, Categories: []string{"notes"}}, true, "notes"},
+			{"the patient", audit.Event{Action: audit.ActionRead, Type: "Patient", ID: "ann"}, true, "Patient"},
+			{"a list of looks", audit.Event{Action: audit.ActionRead, Type: "AuditEvent", Categories: []string{"audit"}}, true, ""},
+			{"what is seen", audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "seen"}, true, "Observation"},
+			{"what was seen", audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "was"}, true, "Observation"},
+			{"both", audit.Event{Action: audit.ActionSearch, Type: "Observation", Labels: hidden, Links: []string{"Patient/ann", "Observation/hidden", "Observation/seen"}}, true, "Observation"},
+			{"the patient and what is hidden", audit.Event{Action: audit.ActionSearch, Type: "Patient", Labels: hidden, Links: []string{"Patient/ann", "Observation/hidden"}}, true, "Patient"},
+			{"an import", audit.Event{Action: audit.ActionImport, Type: "Bundle", Labels: hidden, Links: []string{"Patient/ann", "Observation/hidden"}}, true, ""},
+			{"what is hidden", audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "hidden", Labels: hidden}, false, ""},
+			{"what is hidden, with who made it", audit.Event{Action: audit.ActionSearch, Type: "Observation", Labels: hidden, Links: []string{"Patient/ann", "Observation/hidden", "Practitioner/doc"}}, false, ""},
+			{"a type that is hidden", audit.Event{Action: audit.ActionRead, Type: "Condition", ID: "other"}, false, ""},
+			{"a list of a type that is hidden", audit.Event{Action: audit.ActionExport, Type: "Condition"}, false, ""},
+			{"labels alone", audit.Event{Action: audit.ActionRead, Categories: []string{"notes"}, Labels: hidden}, false, ""},
+			{"what never was", audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "none"}, false, ""},
+		} {
+			saw(c.event)
+			own := strings.Count(asked("ann"), "said.")
+			if own == 0 {
+				t.Errorf("%s: the patient is not told", c.name)
+			}
+			// What is asked is on record too: only what others did counts here.
+			got := asked("parent")
+			if told := strings.Contains(got, `"zoe"`); told != c.told || c.says != "" && !strings.Contains(got, "said.kind."+c.says) {
+				t.Errorf("%s: %s", c.name, got)
+			}
+			if strings.Contains(got, "hidden") {
+				t.Errorf("%s: %s", c.name, got)
+			}
+			later()
+		}
+		// Counted, timed and paged alike: with looks at what is hidden in between, the answer is the same to the letter.
+		saw(audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "seen"})
+		a.d.Clock.Advance(time.Minute)
+		before := asked("parent")
+		for range 7 {
+			a.d.Clock.Advance(20 * time.Minute)
+			saw(audit.Event{Action: audit.ActionRead, Type: "Observation", ID: "hidden", Labels: hidden})
+		}
+		after := asked("parent")
+		cut := func(body string) string { // the first asking is told at the second
+			at := strings.Index(body, `"zoe"`)
+			return body[at:]
+		}
+		if cut(before) != cut(after) || strings.Count(after, `"sitting"`) != strings.Count(before, `"sitting"`)+1 {
+			t.Errorf("looks at what is hidden show:\n%s\n%s", before, after)
 		}
 	})
 }
