@@ -15,6 +15,7 @@ type liteConn struct {
 	prepared map[*Stmt]*litePrepared
 	byText   map[string]*sqlite3.Stmt // transaction control
 	open     []*liteCursor
+	watched  context.Context // of a reader: what ends its statement
 }
 
 type litePrepared struct {
@@ -181,7 +182,11 @@ func (lc *liteConn) insertMany(_ context.Context, ins *Insert, rows [][]any) err
 	return err
 }
 
-func (lc *liteConn) query(_ context.Context, s *Stmt, args []any) (cursor, error) {
+func (lc *liteConn) query(ctx context.Context, s *Stmt, args []any) (cursor, error) {
+	if lc.watched != nil && lc.watched != ctx { // a reader whose statement ends before the transaction would
+		lc.c.SetInterrupt(ctx)
+		lc.watched = ctx
+	}
 	p, twin, err := lc.take(s)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ func (r *liteReaders) view(ctx context.Context, tx *Tx, fn func(*Tx) error) (err
 	healthy := false
 	defer func() {
 		conn.endRows()
+		conn.watched = nil
 		conn.c.SetInterrupt(context.Background())
 		if e := conn.control("ROLLBACK"); e != nil {
 			healthy = false
@@ -41,6 +42,7 @@ func (r *liteReaders) view(ctx context.Context, tx *Tx, fn func(*Tx) error) (err
 		return fmt.Errorf("db: BEGIN: %w", err)
 	}
 	conn.c.SetInterrupt(ctx)
+	conn.watched = ctx
 	tx.start(conn)
 	defer func() { tx.done = true }()
 	err = tx.finish(fn(tx))

@@ -20,6 +20,7 @@ type kernel struct {
 	closed  bool   // a compartment that is not a patient's: nothing is seen
 	charts  charts
 	s       *Store
+	effort  *effort // of the search that asks, nil for none that is bounded
 }
 
 func (s *Store) kernel(tx *db.Tx) kernel { return s.kernelFor(tx, tx.Scope()) }

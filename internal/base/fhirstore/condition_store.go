@@ -28,7 +28,11 @@ func (s *Store) match(ctx context.Context, tx *db.Tx, typ, query string, most in
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := s.gather(ctx, tx, c, order{}, nil, most, scanAll)
+	limit := scanAll
+	if !a.whole() {
+		limit = scanFor
+	}
+	found, _, err := s.gather(ctx, tx, c, order{}, nil, most, limit)
 	return found, err
 }
 

@@ -36,7 +36,8 @@ func (w *writer) flush(ctx context.Context) error {
 	for _, e := range w.batches {
 		w.events = append(w.events, *e)
 	}
-	slices.SortFunc(w.events, func(a, b audit.Event) int { return cmp.Compare(a.Patient, b.Patient) })
+	// Stable: in which order the looks at one patient's records stand must not depend on what else was written.
+	slices.SortStableFunc(w.events, func(a, b audit.Event) int { return cmp.Compare(a.Patient, b.Patient) })
 	w.s.log.Record(w.tx, w.events...)
 	seq, err := w.s.rows.numbers(ctx, w.tx, int64(len(w.versions)))
 	if err != nil {

@@ -2,6 +2,7 @@ package fhirstore
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -14,12 +15,13 @@ import (
 const (
 	scanPage = 20000  // then a page ends early and its cursor goes on
 	scanAll  = 200000 // then a search that must be complete fails
+	scanFor  = 25000  // then a condition of a write fails, which others wait for
 	pageSize = 50
 	maxPage  = 1000
 )
 
 // gather returns the first want resources beyond a place that pass every check, and the place to go on from
-// when there may be more. With limit scanAll running out of candidates to look at is an error.
+// when there may be more. With any limit but scanPage running out of candidates to look at is an error.
 func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, from *place, want, limit int) ([]*Resource, *place, error) {
 	var found []*Resource
 	if c.none || want <= 0 {
@@ -41,7 +43,7 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 			tx.Apart()
 		}
 		q := c.query(tx.Practice(), o, from, batch)
-		n := 0
+		n, had := 0, len(found)
 		done := false
 		rows, err := tx.Query(ctx, tx.Compile(q.b.String()), q.args...)
 		if err != nil {
@@ -52,7 +54,10 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 				rows.Close()
 				return nil, nil, err
 			}
-			n++
+			if n++; n%64 == 0 && ctx.Err() != nil {
+				rows.Close()
+				return nil, nil, ctx.Err()
+			}
 			at := place{r.date, r.rid}
 			if o.bySeq {
 				at.key = r.seq
@@ -84,10 +89,13 @@ func (s *Store) gather(ctx context.Context, tx *db.Tx, c *candidates, o order, f
 			return found, nil, nil
 		}
 		if looked += n; looked >= limit {
-			if limit == scanAll {
-				return nil, nil, tooMuch()
+			if limit != scanPage {
+				return nil, nil, tooMuch(limit)
 			}
 			return found, from, nil
+		}
+		if err := c.a.effort.more(n - (len(found) - had)); err != nil {
+			return nil, nil, err
 		}
 	}
 }
@@ -101,9 +109,8 @@ func (c *candidates) passes(r *Resource, from *row) bool {
 	return true
 }
 
-func tooMuch() *fhir.Issue {
-	return fhir.Problem("too-costly", "This search would have to look through more than 200,000 resources.",
-		"Add a condition that narrows it, such as a patient, a code or a date.")
+func tooMuch(limit int) *fhir.Issue {
+	return fhir.Problem("too-costly", fmt.Sprintf("This search would have to look through more than %d,000 resources.", limit/1000), narrowIt)
 }
 
 // Search answers a parsed query. Without _sort resources come in clinical order, newest first. Candidates
@@ -111,7 +118,13 @@ func tooMuch() *fhir.Issue {
 // come back short, with a cursor that goes on.
 func (s *Store) Search(ctx context.Context, tx *db.Tx, q fhirsearch.Query) (*Page, error) {
 	a := s.kernel(tx)
-	x := compiler{s: s, tx: tx, a: &a}
+	within, end := s.bounded(ctx, tx, &a)
+	page, err := s.search(within, tx, &a, q)
+	return page, end(err)
+}
+
+func (s *Store) search(ctx context.Context, tx *db.Tx, a *kernel, q fhirsearch.Query) (*Page, error) {
+	x := compiler{s: s, tx: tx, a: a}
 	c, err := x.compile(ctx, q.Type, q.Clauses)
 	if err != nil {
 		return nil, err

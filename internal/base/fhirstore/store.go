@@ -43,13 +43,16 @@ type Store struct {
 	bells bells
 	rows  rowNumbers
 	forms forms
+	walks walks
+
+	searchFor time.Duration // how long a search takes at most
 
 	unguarded string // a type the kernel is not asked about, in the control of a proof (Unguarded); "" otherwise
 }
 
 // New returns the store over d. Every write is recorded in log, in the transaction of the write.
 func New(d *db.DB, log *audit.Log) *Store {
-	return &Store{db: d, log: log, cache: bodyCache{limit: 16 << 20}}
+	return &Store{db: d, log: log, cache: bodyCache{limit: 16 << 20}, searchFor: searchFor}
 }
 
 // Resource is one version of a resource.

@@ -21,6 +21,12 @@ func (s *Store) SearchTypes(ctx context.Context, tx *db.Tx, queries []fhirsearch
 		return &Page{Total: -1}, nil
 	}
 	a := s.kernel(tx)
+	within, end := s.bounded(ctx, tx, &a)
+	page, err := s.searchTypes(within, tx, &a, queries)
+	return page, end(err)
+}
+
+func (s *Store) searchTypes(ctx context.Context, tx *db.Tx, a *kernel, queries []fhirsearch.Query) (*Page, error) {
 	q := queries[0]
 	o := order{bySeq: true}
 	switch {
@@ -63,7 +69,7 @@ func (s *Store) SearchTypes(ctx context.Context, tx *db.Tx, queries []fhirsearch
 		if a.closed || !a.Allows(q.Type, auth.CanSearch) {
 			continue
 		}
-		x := compiler{s: s, tx: tx, a: &a}
+		x := compiler{s: s, tx: tx, a: a}
 		c, err := x.compile(ctx, q.Type, q.Clauses)
 		if err != nil {
 			return nil, err
@@ -106,7 +112,7 @@ func (s *Store) SearchTypes(ctx context.Context, tx *db.Tx, queries []fhirsearch
 	if last != nil {
 		page.Next = sealBytes(tx, whole, binary.AppendVarint(nil, last.key))
 	}
-	return page, s.includeTypes(ctx, tx, &a, queries, page)
+	return page, s.includeTypes(ctx, tx, a, queries, page)
 }
 
 // includeTypes adds what the queries include, each for its own type.
