@@ -52,6 +52,7 @@ var shelves = []string{
 	"internal/base/fhirstore",
 	"internal/base/codes",
 	"internal/base/guides",
+	"internal/base/uploads",
 
 	"internal/clinic/practice",
 	"internal/clinic/patient",

@@ -22,6 +22,7 @@ import (
 	"yarrow.health/internal/base/keys"
 	"yarrow.health/internal/base/oauth"
 	"yarrow.health/internal/base/signon"
+	"yarrow.health/internal/base/uploads"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
 	"yarrow.health/internal/simulate"
@@ -48,6 +49,8 @@ type ground struct {
 	terms  *codes.Server  // the practices' terminology server
 	guide  *guides.Guides // the practices' implementation guides and validators
 	log    *slog.Logger
+
+	uploads uploads.Gate // looks at attachments
 
 	list *endpoints.List // the public list of FHIR addresses; nil when nobody is served
 
@@ -150,7 +153,7 @@ func (p place) open(ctx context.Context, out *output, w who) (*ground, error) {
 // takes.
 func (g *ground) rule(s *fhirstore.Store) {
 	s.HoldsReal = g.auth.HoldsReal
-	s.Labels, s.Rules, s.Judge, s.Terms, s.Targets = auth.Sensitivity, g.auth.FollowResource, g.guide.Checker, g.terms.Terms, g.guide.Targets
+	s.Labels, s.Rules, s.Judge, s.Terms, s.Targets = auth.Sensitivity, g.auth.FollowResource, g.uploads.Before(g.guide.Checker), g.terms.Terms, g.guide.Targets
 }
 
 // newMaster shows the recovery key of a master key, the only time it can be seen.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"yarrow.health/internal/base/oauth"
+	"yarrow.health/internal/base/uploads"
 	"yarrow.health/internal/edge/bulk"
 	"yarrow.health/internal/edge/endpoints"
 	"yarrow.health/internal/edge/fhirapi"
@@ -32,6 +33,7 @@ type serve struct {
 	Key      string `help:"TLS key file (PEM)." type:"existingfile"`
 	Requests int    `help:"Requests a minute that one client of the FHIR interface may send." default:"120000"`
 	Witness  string `help:"Folder outside the data, such as a mount of another machine, that every signed checkpoint of the audit is written to." placeholder:"DIR" type:"existingdir"`
+	Scanner  string `help:"Virus scanner that every attachment is shown to before it is kept: a ClamAV daemon, as unix:/run/clamav/clamd.ctl or tcp://HOST:3310 of your own network. Without it nothing is scanned." placeholder:"ADDRESS" env:"YARROW_SCANNER"`
 	Proxy    bool   `help:"A proxy on this machine ends TLS and appends the caller to X-Forwarded-For; listen without TLS, on a loopback address only."`
 }
 
@@ -71,6 +73,11 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 			return fhir.Problem("security", "This data folder holds the demonstration practice, whose sign-ins are public.", "Serve another folder; the demonstration is started with `yarrow demo`.")
 		}
 	}
+	if c.Scanner != "" {
+		if g.uploads.Scanner, err = uploads.NewScanner(c.Scanner); err != nil {
+			return err
+		}
+	}
 	l, err := listen(c.Listen)
 	if err != nil {
 		return err
@@ -92,6 +99,9 @@ func (c *serve) Run(ctx context.Context, out *output) error {
 		}
 	}
 	fmt.Fprintf(out.text, "Yarrow serves %d practices at %s\n", len(all), c.URL)
+	if c.Scanner == "" {
+		fmt.Fprintln(out.text, "Attachments are not scanned for viruses: no --scanner was named.")
+	}
 	return h.run(ctx, l, nil)
 }
 

@@ -202,6 +202,46 @@ func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, 
 	return nil, last
 }
 
+// Connect opens a bare connection to a peer that speaks no HTTP: "unix:" and the path of a socket of this machine, or "tcp:" and host:port of
+// a destination on the list. Nothing is encrypted, so that one must be Plain. The caller sets deadlines and closes it. Errors are
+// those of Do.
+func (c *Client) Connect(ctx context.Context, address string) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, fhir.Problem("transient", "A program on this machine could not be reached.", "See that it runs and that its socket may be opened.").Because(err)
+		}
+		return conn, nil
+	}
+	hostport := strings.TrimPrefix(address, "tcp:")
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, refusal(address, "its address cannot be read")
+	}
+	c.mu.RLock()
+	d, ok := c.list[host]
+	count := c.sent[host]
+	c.mu.RUnlock()
+	switch {
+	case !ok:
+		return nil, refusal(host, "it is not on the list")
+	case !d.Plain:
+		return nil, refusal(host, "it would not be encrypted")
+	}
+	c.add(count, Count{Requests: 1})
+	conn, err := c.dial(ctx, "tcp", hostport)
+	var issue *fhir.Issue
+	switch {
+	case errors.Is(err, errRefused) && errors.As(err, &issue):
+		c.add(count, Count{Refused: 1})
+		return nil, issue
+	case err != nil:
+		return nil, fhir.Problem("transient", host+" could not be reached.", "It is tried again by itself; if this lasts, check the connection's settings.").Because(err)
+	}
+	return conn, nil
+}
+
 func portNumber(p string) uint16 {
 	var n uint16
 	fmt.Sscan(p, &n)
