@@ -46,6 +46,8 @@ type Env struct {
 	// EmptyJoin makes join() of nothing the empty text instead of nothing: the conformance cases of SQL on FHIR ask for it.
 	EmptyJoin bool
 	Steps     int // budget; 0 means DefaultSteps
+	// Left, if it is not nil, is a budget for several evaluations: each takes its steps from it, and none takes more.
+	Left *int
 
 	// Codes answers memberOf() as profile.Validator.Codes does; Subsumes answers whether code a of a system is b or an
 	// ancestor of b; Conforms whether an element meets the profile with a URL. known is false when that cannot be told;
@@ -74,6 +76,11 @@ func (e *Expr) Eval(env *Env, root *fhirjson.Node, rootType string) (Collection,
 	c := &evaluator{env: env, model: env.Model, left: env.Steps}
 	if c.left <= 0 {
 		c.left = DefaultSteps
+	}
+	if env.Left != nil {
+		c.left = min(c.left, max(*env.Left, 0))
+		start := c.left
+		defer func() { *env.Left -= start - max(c.left, 0) }()
 	}
 	if env.Strict {
 		if err := e.Check(env.Model, rootType); err != nil {

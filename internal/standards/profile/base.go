@@ -87,8 +87,10 @@ func (b *kindBuilder) add(t *fhir.Type) {
 func (b *kindBuilder) element(parent *kind, e *fhir.Element, name string, inline bool) {
 	name, choice := strings.CutSuffix(name, "[x]")
 	base := field{json: name, name: name, many: e.Max != 1, choice: choice, coded: e.Binding == "required" && len(e.Types) == 1 && e.Types[0] == "code", canonicals: e.Canonicals, targets: e.Targets}
-	// CapabilityStatement.format is bound to MIME types, and R4 says in words that it may be json or xml too.
-	if e.ValueSet != "" && e.Path != "CapabilityStatement.format" && (e.Binding == "required" || e.Binding == "extensible") {
+	// CapabilityStatement.format is bound to MIME types, and R4 says in words that it may be json or xml too. Its own examples of
+	// TestScript write them so as well.
+	short := e.Path == "CapabilityStatement.format" || strings.HasPrefix(e.Path, "TestScript.") && bare(e.ValueSet) == "http://hl7.org/fhir/ValueSet/mimetypes"
+	if e.ValueSet != "" && !short && (e.Binding == "required" || e.Binding == "extensible") {
 		if _, listed := fhir.Codes(bare(e.ValueSet)); !listed || e.Binding == "extensible" {
 			base.bindings = []Binding{{Strength: e.Binding, ValueSet: e.ValueSet}}
 		}

@@ -126,6 +126,9 @@ func (r *run) coding(n *fhirjson.Node) {
 		r.pop()
 		return
 	}
+	if r.o.Strict {
+		r.form(system, code)
+	}
 	r.display(n, s, code.Text())
 	if r.v.Codes == nil {
 		return

@@ -99,7 +99,11 @@ func TestLinksFromNarrative(t *testing.T) {
 		if selector != "" {
 			x += `,{"url":"selector","valueString":"` + selector + `"}`
 		}
-		return patient + `"id":"p","contact":[{"id":"c","name":{"family":"x"}},{"name":{"id":"c","family":"y"}},{"name":{"id":"d","family":"z"}}],"text":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/textLink","extension":[` + x + `]}],"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'><p id='here'>a</p></div>"}}`
+		twice := ""
+		if data == "#c" {
+			twice = `{"id":"c","name":{"family":"x"}},{"name":{"id":"c","family":"y"}},`
+		}
+		return patient + `"id":"p","contact":[` + twice + `{"name":{"id":"d","family":"z"}}],"text":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/textLink","extension":[` + x + `]}],"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'><p id='here'>a</p></div>"}}`
 	}
 	for name, c := range map[string]struct{ doc, want string }{
 		"good":             {doc("here", "#d", ""), ""},
@@ -310,7 +314,7 @@ func TestVitalSignsByTheirCode(t *testing.T) {
 		"good":            {strict, doc("8867-4", "/min", on), ""},
 		"no date":         {strict, doc("8867-4", "/min", ""), "effective"},
 		"other unit":      {strict, doc("8867-4", "kg", on), "code"},
-		"other code":      {strict, doc("1234-5", "kg", ""), ""},
+		"other code":      {strict, doc("2345-7", "kg", ""), ""},
 		"not strictly":    {Options{}, doc("8867-4", "/min", ""), ""},
 		"unit of a part":  {strict, doc("2708-6", "%", on+`,"component":[{"code":{"coding":[{"system":"http://loinc.org","code":"3151-8"}]},"valueQuantity":{"value":2,"unit":"x","system":"http://unitsofmeasure.org","code":"L/min"}}]`), ""},
 		"system is a set": {strict, `{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://hl7.org/fhir/ValueSet/x","code":"a"}]}}`, "address of a value set"},

@@ -91,6 +91,12 @@ func (r *run) targets(it value, c *node) {
 		return
 	}
 	target, where := r.find(ref.Text())
+	switch versioned := strings.Contains(ref.Text(), "/_history/"); {
+	case one.Versioning == "specific" && !versioned && where != contained:
+		r.fail("value", it.node, "The reference names no version, which "+r.who(c)+" asks for.", "End it with /_history/ and the version.")
+	case one.Versioning == "independent" && versioned:
+		r.fail("value", it.node, "The reference names a version, which "+r.who(c)+" does not allow.", "Leave out what begins with /_history/.")
+	}
 	r.aggregated(it, c, one, where, target != nil)
 	if len(profiles) == 0 {
 		return

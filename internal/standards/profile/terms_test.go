@@ -131,8 +131,9 @@ func (x *terms) Codes(valueSet, system, code string) (ok, known bool) {
 		s, known := x.system(system)
 		return s[code], known
 	}
-	if valueSet == "http://hl7.org/fhir/ValueSet/mimetypes" || valueSet == "http://hl7.org/fhir/ValueSet/ucum-units" || valueSet == "http://hl7.org/fhir/ValueSet/all-languages" {
-		return true, false
+	if s := map[string]string{"mimetypes": terminology.MimeTypes, "ucum-units": terminology.UCUM, "all-languages": terminology.Languages}[strings.TrimPrefix(valueSet, "http://hl7.org/fhir/ValueSet/")]; s != "" {
+		cs, err := terminology.BuiltIn().CodeSystem(s, "")
+		return err == nil && cs.Has(code) && (system == "" || system == s), err == nil
 	}
 	return x.member(valueSet, system, code, 0)
 }

@@ -306,6 +306,7 @@ func (r *run) resource(n *fhirjson.Node, in *bundle, base string, profiles []str
 			r.measured(n)
 		}
 		r.design(n, typ)
+		r.identities(n)
 	}
 	r.declared(n, profiles)
 	r.env = saved

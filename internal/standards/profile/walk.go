@@ -31,10 +31,10 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 	case "Attachment":
 		r.attachment(n)
 	case "Identifier":
-		if system := n.Get("system"); system.Kind() == fhirjson.String && !strings.Contains(system.Text(), ":") {
-			r.push("system", -1)
-			r.by(r.strict(), "value", system, "The system of an identifier is an absolute address.", "Write the whole URI, such as urn:oid:… or https://….")
-			r.pop()
+		r.identifier(n)
+	case "Quantity", "Age", "Count", "Distance", "Duration":
+		if !r.o.Light {
+			r.quantity(n)
 		}
 	}
 	members := n.Members()
@@ -73,7 +73,7 @@ func (r *run) object(n *fhirjson.Node, k *kind) {
 
 // quiet reports whether R4 says nothing about a primitive beyond its structure.
 func (f *field) quiet() bool {
-	return len(f.rules) == 0 && len(f.bindings) == 0 && f.typ != "string" && f.typ != "markdown" && f.typ != "canonical" && f.typ != "url"
+	return len(f.rules) == 0 && len(f.bindings) == 0 && f.typ != "string" && f.typ != "markdown" && f.typ != "canonical" && f.typ != "url" && f.typ != "uri"
 }
 
 // member judges one value of an element.
@@ -232,6 +232,8 @@ func (r *run) text(n *fhirjson.Node, f *field) {
 		if policy := r.tags(f.typ); policy > Ignore && looksLikeTag(n.Text()) {
 			r.by(policy, "security", n, "The text looks like HTML markup.", "Write plain text: markup is shown as it stands, and some readers would run it.")
 		}
+	case "uri":
+		r.address(n)
 	case "url":
 		if r.o.Strict && !r.o.Examples && strings.Contains(n.Text(), "example.org") {
 			r.fail("value", n, "The address is that of an example.", "Write the real address.")

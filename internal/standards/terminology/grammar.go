@@ -17,8 +17,9 @@ const (
 	URIs      = "urn:ietf:rfc:3986"
 )
 
-// mimeType is RFC 6838's type/subtype with RFC 2045's parameters.
-var mimeType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(\s*;\s*[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[^\s;"]+))*$`)
+// mimeType is RFC 6838's type/subtype with RFC 2045's parameters. Values with spaces are taken without quotes too, as R4's own
+// examples write them (Endpoint.payloadMimeType).
+var mimeType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(\s*;\s*[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[^\s;"]+( [^\s;"]+)*))*$`)
 
 func grammars() []*CodeSystem {
 	return []*CodeSystem{

@@ -59,3 +59,13 @@ func TestEdges(t *testing.T) {
 		}
 	}
 }
+
+// TestWorkIsBounded: a view whose every cell is costly ends with an answer that says so.
+func TestWorkIsBounded(t *testing.T) {
+	names := strings.TrimSuffix(strings.Repeat(`{"family":"x"},`, 300), ",")
+	view := `{"resource":"Patient","select":[{"forEach":"name","column":[{"name":"n","path":"%resource.descendants().select(%resource.descendants().count()).first()"}]}]}`
+	_, _, err := evaluate(parse(t, `[{"resourceType":"Patient","name":[`+names+`]}]`).Items(), parse(t, view))
+	if err == nil || !strings.Contains(err.Error(), "steps") {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,9 @@ import (
 // maxRows bounds the rows that one resource may make.
 const maxRows = 100_000
 
+// maxSteps bounds the work of FHIRPath on one resource, to some seconds at worst.
+const maxSteps = 5 * fhirpath.DefaultSteps
+
 // Row is one row: a cell for each column of the view, null where there is nothing.
 type Row = []fhirjson.Node
 
@@ -21,7 +24,7 @@ func (v *View) Rows(resource *fhirjson.Node, now time.Time) ([]Row, error) {
 	if resource.Get("resourceType").Text() != v.Resource {
 		return nil, nil
 	}
-	r := run{v: v, now: now, resource: resource}
+	r := run{v: v, now: now, resource: resource, left: maxSteps}
 	top := focus{node: resource, typ: v.Resource}
 	for _, e := range v.where {
 		found, err := r.eval(e, top, 0)
@@ -56,6 +59,7 @@ type run struct {
 	v        *View
 	now      time.Time
 	resource *fhirjson.Node
+	left     int // steps of FHIRPath that are left for this resource
 }
 
 // focus is the element that paths begin at; nothing for the null of forEachOrNull.
@@ -73,7 +77,7 @@ func (r *run) eval(e *fhirpath.Expr, at focus, index int) (fhirpath.Collection, 
 	for name, c := range r.v.constants {
 		vars[name] = c
 	}
-	found, err := e.Eval(&fhirpath.Env{Model: &fhir.Model{}, Resource: r.resource, RootResource: r.resource, Vars: vars, Now: r.now, EmptyJoin: true}, at.node, at.typ)
+	found, err := e.Eval(&fhirpath.Env{Model: &fhir.Model{}, Resource: r.resource, RootResource: r.resource, Vars: vars, Now: r.now, EmptyJoin: true, Left: &r.left}, at.node, at.typ)
 	if err != nil {
 		return nil, fhir.Problem("processing", "A path of the view cannot be evaluated: "+short(err.Error())+".", "Correct the path.").Because(err)
 	}
