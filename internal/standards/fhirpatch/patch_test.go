@@ -60,6 +60,41 @@ func TestJSONPatch(t *testing.T) {
 	}
 }
 
+// TestFHIRPathPatchEdges: what R4's FHIRPath Patch says beyond the plain cases.
+func TestFHIRPathPatchEdges(t *testing.T) {
+	const p = `{"resourceType":"Patient","id":"a","name":[{"family":"A"},{"family":"B"}],"active":true}`
+	at := func(index string) string {
+		return `{"name":"index","valueInteger":` + index + `},{"name":"value","valueHumanName":{"family":"C"}}`
+	}
+	for name, c := range map[string]struct{ doc, ops, want, err string }{
+		"insert at the end":           {p, op("insert", "Patient.name", at("2")), strings.Replace(p, `{"family":"B"}`, `{"family":"B"},{"family":"C"}`, 1), ""},
+		"insert beyond the end":       {p, op("insert", "Patient.name", at("3")), "", "outside"},
+		"insert before all":           {p, op("insert", "Patient.name", at("0")), strings.Replace(p, `{"family":"A"}`, `{"family":"C"},{"family":"A"}`, 1), ""},
+		"negative index":              {p, op("insert", "Patient.name", at("-1")), "", "not a whole number from 0"},
+		"add to a list":               {p, op("add", "Patient", `{"name":"name","valueString":"name"},{"name":"value","valueHumanName":{"family":"C"}}`), strings.Replace(p, `{"family":"B"}`, `{"family":"B"},{"family":"C"}`, 1), ""},
+		"add an extension":            {p, op("add", "Patient.name[0]", `{"name":"name","valueString":"extension"},{"name":"value","valueExtension":{"url":"http://x.org","valueCode":"c"}}`), strings.Replace(p, `{"family":"A"}`, `{"family":"A","extension":[{"url":"http://x.org","valueCode":"c"}]}`, 1), ""},
+		"add of the wrong place":      {p, op("add", "Patient.name", `{"name":"name","valueString":"family"},{"name":"value","valueString":"C"}`), "", "more than one"},
+		"add without a name":          {p, op("add", "Patient", `{"name":"value","valueBoolean":true}`), "", "no part named name"},
+		"delete the last of a list":   {`{"resourceType":"Patient","name":[{"family":"A"}]}`, op("delete", "Patient.name[0]", ""), `{"resourceType":"Patient"}`, ""},
+		"delete the last in a part":   {`{"resourceType":"Patient","name":[{"family":"A"}],"active":true}`, op("delete", "Patient.name.family", ""), `{"resourceType":"Patient","active":true}`, ""},
+		"delete by a condition":       {p, op("delete", "Patient.name.where(family = 'B')", ""), strings.Replace(p, `,{"family":"B"}`, "", 1), ""},
+		"replace with another type":   {p, op("replace", "Patient.active", `{"name":"value","valueBoolean":false}`), strings.Replace(p, "true", "false", 1), ""},
+		"replace a whole part":        {p, op("replace", "Patient.name[1]", `{"name":"value","valueHumanName":{"text":"Z"}}`), strings.Replace(p, `{"family":"B"}`, `{"text":"Z"}`, 1), ""},
+		"move to the front":           {p, op("move", "Patient.name", `{"name":"source","valueInteger":1},{"name":"destination","valueInteger":0}`), strings.Replace(p, `{"family":"A"},{"family":"B"}`, `{"family":"B"},{"family":"A"}`, 1), ""},
+		"move to where it is":         {p, op("move", "Patient.name", `{"name":"source","valueInteger":1},{"name":"destination","valueInteger":1}`), p, ""},
+		"one after the other":         {p, op("delete", "Patient.name[0]", "") + "," + op("replace", "Patient.name[0].family", `{"name":"value","valueString":"Z"}`), strings.Replace(p, `{"family":"A"},{"family":"B"}`, `{"family":"Z"}`, 1), ""},
+		"all or nothing":              {p, op("delete", "Patient.name[0]", "") + "," + op("replace", "Patient.gender", `{"name":"value","valueCode":"male"}`), "", "leads to nothing"},
+		"no operations":               {p, "", p, ""},
+		"a parameter of another name": {p, `{"name":"change"}`, "", "not an operation"},
+		"the same part twice":         {p, op("delete", "Patient.active", `{"name":"path","valueString":"Patient.name"}`), "", "two parts named path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := FHIRPath(parse(t, c.doc), parse(t, `{"resourceType":"Parameters","parameter":[`+c.ops+`]}`))
+			check(t, got, err, c.want, c.err)
+		})
+	}
+}
+
 // TestRemovalsLeaveNothingEmpty: a resource has no empty elements (R4 json.html), and a patch that only removes makes none.
 func TestRemovalsLeaveNothingEmpty(t *testing.T) {
 	for name, c := range map[string]struct{ doc, patch, want string }{
