@@ -106,6 +106,13 @@ func (c *Client) Allow(d Destination) error {
 	return nil
 }
 
+func (c *Client) listed(host string) (d Destination, sent *Count, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	d, ok = c.list[host]
+	return d, c.sent[host], ok
+}
+
 func (d Destination) check() error {
 	switch {
 	case d.Host == "" || d.Host != strings.ToLower(d.Host) || strings.ContainsAny(d.Host, "/:@* ") && net.ParseIP(d.Host) == nil:
@@ -171,9 +178,7 @@ func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	c.mu.RLock()
-	d, ok := c.list[host]
-	c.mu.RUnlock()
+	d, _, ok := c.listed(host)
 	if !ok || !d.port(port) {
 		return nil, fmt.Errorf("%w: %w", errRefused, refusal(host, "it is not on the list"))
 	}
@@ -219,10 +224,7 @@ func (c *Client) Connect(ctx context.Context, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, refusal(address, "its address cannot be read")
 	}
-	c.mu.RLock()
-	d, ok := c.list[host]
-	count := c.sent[host]
-	c.mu.RUnlock()
+	d, count, ok := c.listed(host)
 	switch {
 	case !ok:
 		return nil, refusal(host, "it is not on the list")
@@ -274,10 +276,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if c == nil || c.http == nil {
 		return nil, refusal(host, "no outside connections are configured")
 	}
-	c.mu.RLock()
-	d, ok := c.list[host]
-	count := c.sent[host]
-	c.mu.RUnlock()
+	d, count, ok := c.listed(host)
 	switch {
 	case !ok:
 		return nil, refusal(host, "it is not on the list")

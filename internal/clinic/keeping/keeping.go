@@ -40,16 +40,17 @@ func (r Rules) Valid() error {
 	return nil
 }
 
-// Until is when the record of somebody may be destroyed; a person whose birth is not known is taken for a newborn of the last care.
-func (r Rules) Until(last, born time.Time) time.Time {
+// Until is when the record of somebody may be destroyed, and whether it is the rule for minors that keeps it so long; a person whose
+// birth is not known is taken for a newborn of the last care.
+func (r Rules) Until(last, born time.Time) (until time.Time, minor bool) {
 	if born.IsZero() {
 		born = last
 	}
-	until := last.AddDate(r.Adult, 0, 0)
+	until = last.AddDate(r.Adult, 0, 0)
 	if grown := born.AddDate(r.Majority+r.Minor, 0, 0); grown.After(until) {
-		until = grown
+		return grown, true
 	}
-	return until
+	return until, false
 }
 
 // Hold keeps a record, or with Patient "" the whole practice, from being destroyed.

@@ -16,7 +16,11 @@ func TestUntil(t *testing.T) {
 		{"2012-02-29", "1950-01-01", "2022-03-01"},
 	} {
 		day := func(s string) time.Time { at, _ := time.Parse(time.DateOnly, s); return at }
-		if got := DefaultRules.Until(day(c.last), day(c.born)).Format(time.DateOnly); got != c.want {
+		until, minor := DefaultRules.Until(day(c.last), day(c.born))
+		if adult := day(c.last).AddDate(DefaultRules.Adult, 0, 0); minor != until.After(adult) {
+			t.Errorf("%+v: said to be the rule for minors: %v", c, minor)
+		}
+		if got := until.Format(time.DateOnly); got != c.want {
 			t.Errorf("last care %s, born %q: %s, not %s", c.last, c.born, got, c.want)
 		}
 	}

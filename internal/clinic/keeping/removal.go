@@ -254,12 +254,12 @@ type judge struct {
 	all      bool            // everything is held
 	held     map[string]bool // patients whose record is held
 	real     bool            // the practice may hold data of real people, for whom rules apply
-	until    map[string]time.Time
+	until    map[string]term
 	earliest time.Time
 }
 
 func (k *Keeper) judge(ctx context.Context, tx *db.Tx) (*judge, error) {
-	j := &judge{k: k, tx: tx, held: map[string]bool{}, until: map[string]time.Time{}, real: k.store.HoldsReal == nil || k.store.HoldsReal(tx.Practice())}
+	j := &judge{k: k, tx: tx, held: map[string]bool{}, until: map[string]term{}, real: k.store.HoldsReal == nil || k.store.HoldsReal(tx.Practice())}
 	list, err := holds(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -299,7 +299,7 @@ func (j *judge) protects(ctx context.Context, ref string, o Order) error {
 		if j.all {
 			return holding(ref, "everything is held")
 		}
-		return j.wait(ref, versions[0].Updated.AddDate(j.rules.Other, 0, 0))
+		return j.wait(ref, term{versions[0].Updated.AddDate(j.rules.Other, 0, 0), ruleOther})
 	}
 	for _, p := range patients {
 		if err := j.patient(ctx, p, ref); err != nil {
@@ -330,20 +330,46 @@ func (j *judge) patient(ctx context.Context, id, ref string) error {
 		if err != nil {
 			return err
 		}
-		until = j.rules.Until(last, born)
+		day, minor := j.rules.Until(last, born)
+		if until = (term{day, ruleAdult}); minor {
+			until.rule = ruleMinor
+		}
 		j.until[id] = until
 	}
 	return j.wait(ref, until)
 }
 
-func (j *judge) wait(ref string, until time.Time) error {
-	if !j.real || !until.After(time.UnixMicro(j.tx.NowMicro())) {
+// term is when something may go, and the rule that says so.
+type term struct {
+	until time.Time
+	rule  rule
+}
+
+type rule int
+
+const (
+	ruleAdult rule = iota
+	ruleMinor
+	ruleOther
+)
+
+func (j *judge) wait(ref string, t term) error {
+	if !j.real || !t.until.After(time.UnixMicro(j.tx.NowMicro())) {
 		return nil
 	}
-	if j.earliest.IsZero() || until.Before(j.earliest) {
-		j.earliest = until
+	if j.earliest.IsZero() || t.until.Before(j.earliest) {
+		j.earliest = t.until
 	}
-	return fhir.Problem("business-rule", fmt.Sprintf("%s must be kept until %s by the practice's rules for keeping records.", ref, until.Format(time.DateOnly)),
+	day := t.until.Format(time.DateOnly)
+	switch t.rule {
+	case ruleMinor:
+		return fhir.Problem("business-rule", fmt.Sprintf("%s must be kept until %s by the practice's rules: records of minors %d years after they come of age at %d.", ref, day, j.rules.Minor, j.rules.Majority),
+			"Order it again on that day.")
+	case ruleOther:
+		return fhir.Problem("business-rule", fmt.Sprintf("%s must be kept until %s by the practice's rules: what is in no patient's record %d years after its last change.", ref, day, j.rules.Other),
+			"Order it again on that day.")
+	}
+	return fhir.Problem("business-rule", fmt.Sprintf("%s must be kept until %s by the practice's rules: records %d years after the last care.", ref, day, j.rules.Adult),
 		"Order it again on that day.")
 }
 

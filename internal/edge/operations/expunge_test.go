@@ -131,9 +131,9 @@ func TestExpunge(t *testing.T) {
 		a.must(400, "limit", "zoe", "POST", "$expunge", order(deleted, "true", "limit", "0", "reason", reason))
 		a.must(404, "", "zoe", "POST", "Observation/none/$expunge", order(versions, "true", "reason", reason))
 		// too early: the reason and the day
-		a.must(422, "must be kept until 2022-01-01", "zoe", "POST", "Observation/o1/$expunge", order(versions, "true", "reason", reason))
-		a.must(422, "must be kept until 2033-06-01", "zoe", "POST", "Observation/k1/$expunge", order(deleted, "true", "reason", reason))
-		a.must(422, "must be kept until 2018-01-01", "zoe", "POST", "Organization/lab/$expunge", order(deleted, "true", "reason", reason))
+		a.must(422, "must be kept until 2022-01-01 by the practice's rules: records 10 years after the last care", "zoe", "POST", "Observation/o1/$expunge", order(versions, "true", "reason", reason))
+		a.must(422, "must be kept until 2033-06-01 by the practice's rules: records of minors 10 years after they come of age at 18", "zoe", "POST", "Observation/k1/$expunge", order(deleted, "true", "reason", reason))
+		a.must(422, "must be kept until 2018-01-01 by the practice's rules: what is in no patient's record 6 years after its last change", "zoe", "POST", "Organization/lab/$expunge", order(deleted, "true", "reason", reason))
 		a.must(422, "must be kept until 2022-01-01", "zoe", "POST", "Patient/ann/$expunge", order(everything, "true", "reason", reason))
 		a.must(200, `"name":"kept","valueInteger":4`, "zoe", "POST", "$expunge", order(deleted, "true", "reason", reason))
 
