@@ -331,16 +331,19 @@ func (b *Book) Appointment(ctx context.Context, s db.Scope, id string) (Block, e
 	return blocks[0], nil
 }
 
-// Coming lists a patient's appointments from now on, earliest first, cancelled ones left out.
+// Coming lists a patient's appointments from now on, and those of today at which the patient has not arrived yet, earliest first,
+// cancelled ones left out.
 func (b *Book) Coming(ctx context.Context, s db.Scope, patientID string) ([]Upcoming, error) {
 	prof, err := b.people.Get(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	now := b.db.Clock().Now()
+	y, m, d := now.In(prof.Zone).Date()
+	midnight := time.Date(y, m, d, 0, 0, 0, 0, prof.Zone)
 	var list []*fhirstore.Resource
 	err = b.db.View(ctx, s, func(tx *db.Tx) (err error) {
-		list, err = b.store.Find(ctx, tx, "Appointment", "patient", "Patient/"+patientID, "date", "ge"+now.Format(time.RFC3339))
+		list, err = b.store.Find(ctx, tx, "Appointment", "patient", "Patient/"+patientID, "date", "ge"+midnight.Format(time.RFC3339))
 		return err
 	})
 	if err != nil {
@@ -353,6 +356,9 @@ func (b *Book) Coming(ctx context.Context, s db.Scope, patientID string) ([]Upco
 			continue
 		}
 		at, _, _ := fhir.Moment(a.Node().Get("start").Text(), prof.Zone)
+		if at.Before(now) && blk.Status != Booked && blk.Status != Confirmed {
+			continue
+		}
 		m, _ := prof.Member(blk.StaffID)
 		out = append(out, Upcoming{Block: blk, Start: at.In(prof.Zone), With: m.Name()})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/clinic/clinical"
+	"yarrow.health/internal/clinic/scheduling"
 	"yarrow.health/internal/web/ui"
 )
 
@@ -16,13 +17,28 @@ func (s *Screens) summary(w *ui.Reply, q *ui.Request) error {
 	if err != nil {
 		return err
 	}
-	if x.Coming, err = s.Book.Coming(q.Context(), q.Staff, x.Patient); err != nil {
+	if err := s.coming(q, x); err != nil {
 		return err
 	}
-	if len(x.Coming) > 3 {
+	return x.show(w, ok, summaryPanel(x))
+}
+
+// coming fills in the next visits.
+func (s *Screens) coming(q *ui.Request, x *page) (err error) {
+	if x.Coming, err = s.Book.Coming(q.Context(), q.Staff, x.Patient); len(x.Coming) > 3 {
 		x.Coming = x.Coming[:3]
 	}
-	return x.show(w, ok, summaryPanel(x))
+	return err
+}
+
+// awaited is the visit of today that has not begun; nil for none.
+func (x *page) awaited() *scheduling.Upcoming {
+	for i := range x.Coming {
+		if x.moment(x.Coming[i].Start, false) == x.T("today") {
+			return &x.Coming[i]
+		}
+	}
+	return nil
 }
 
 // pageOfEvents is how many events a page of the timeline shows at least.
@@ -205,8 +221,11 @@ func (s *Screens) markWrong(w *ui.Reply, q *ui.Request) error {
 }
 
 func (s *Screens) notes(w *ui.Reply, q *ui.Request) error {
-	x, err := s.load(w, q, tabNotes, "notes")
+	x, err := s.load(w, q, tabNotes, "notes", "encounters")
 	if err != nil {
+		return err
+	}
+	if err := s.coming(q, x); err != nil {
 		return err
 	}
 	list, err := s.Record.Notes(q.Context(), q.Staff, x.Patient, 100)
