@@ -161,12 +161,13 @@ type noticeBody struct {
 	Person  string `json:"person,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 	Ref     int64  `json:"ref,omitempty"`
+	Device  string `json:"device,omitempty"`
 }
 
 func noticePlace(id int64) []byte { return fmt.Appendf(nil, "notice|%d", id) }
 
 func saveNotice(tx *db.Tx, n Notice) error {
-	body, err := sealJSON(tx.Keys(), noticePlace(n.ID), noticeBody{n.Patient, n.Person, n.Detail, n.Ref})
+	body, err := sealJSON(tx.Keys(), noticePlace(n.ID), noticeBody{n.Patient, n.Person, n.Detail, n.Ref, n.Device})
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func listNotices(ctx context.Context, tx *db.Tx, held []string) ([]Notice, error
 			return nil, err
 		}
 		n.For, n.At = Permission(permission), time.UnixMicro(at).UTC()
-		n.Patient, n.Person, n.Detail, n.Ref = b.Patient, b.Person, b.Detail, b.Ref
+		n.Patient, n.Person, n.Detail, n.Ref, n.Device = b.Patient, b.Person, b.Detail, b.Ref, b.Device
 		out = append(out, n)
 	}
 	return out, rows.Err()

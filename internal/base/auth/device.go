@@ -67,7 +67,8 @@ type Device struct {
 
 // RememberDevice makes the browser known as the person's own, or notes that it was used again: failures of strangers then never slow
 // its sign-ins, and it stands in the person's list. device is the token in its cookie, or ""; given is the one to keep there. Only a
-// session with every factor may ask. When the person has other devices, those with UserAdmin are told of a new one.
+// session with every factor may ask. When the person has other devices, they and those with
+// UserAdmin are told of a new one.
 func (a *Auth) RememberDevice(ctx context.Context, s Staff, device, remote, agent string) (given string, err error) {
 	if !s.Valid() || s.session == 0 {
 		return "", db.ErrNoScope
@@ -85,8 +86,17 @@ func (a *Auth) RememberDevice(ctx context.Context, s Staff, device, remote, agen
 	}
 	body := deviceBody{Address: hostOf(remote), Browser: browserFamily(agent), Practice: int64(s.Practice()), Passkey: seen.how&proofPasskey != 0}
 	if !seen.known && seen.others > 0 {
-		n := Notice{For: UserAdmin, Kind: NoticeDevice, Person: s.Name(), Detail: body.Browser + " " + body.Address, Ref: s.UserID()}
-		if err := a.db.Do(ctx, SystemScope(s.Practice(), "new device"), func(tx *db.Tx) error { return a.notify(ctx, tx, n) }); err != nil {
+		hash := deviceHash(device)
+		told := []Notice{{For: UserAdmin, Kind: NoticeDevice, Person: s.Name(), Detail: body.Browser + " " + body.Address, Ref: s.UserID()},
+			{For: toPerson(s.UserID()), Kind: NoticeMine, Person: body.Browser, Detail: body.Address, Device: deviceID(hash[:])}}
+		if err := a.db.Do(ctx, SystemScope(s.Practice(), "new device"), func(tx *db.Tx) error {
+			for _, n := range told {
+				if err := a.notify(ctx, tx, n); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			return "", err
 		}
 	}

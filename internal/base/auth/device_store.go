@@ -92,6 +92,9 @@ func rememberDevice(ctx context.Context, tx *db.Tx, s Staff, device [sha256.Size
 		return err
 	}
 	in.Device = deviceID(device[:])
+	if in.Browser == "" { // a demonstration's people sign in without saying from where
+		in.Address, in.Browser = b.Address, b.Browser
+	}
 	if sealed, err = sealJSON(tx.Keys(), sessionPlace(int64(s.session)), in); err != nil {
 		return err
 	}

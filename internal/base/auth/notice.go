@@ -12,6 +12,8 @@ const (
 	NoticeGlass   = "break-glass"      // a restricted chart was opened in an emergency
 	NoticeFailed  = "sign-in-failures" // somebody keeps failing to sign in
 	NoticeDevice  = "new-device"       // somebody signed in with a browser that was not known, and has others
+	NoticeMine    = "own-device"       // the same, told to the person; see NewBrowsers
+	NoticeNotMine = "not-own-device"   // somebody says that a sign-in was not theirs
 	NoticeSupport = "support"          // the hosting company used, or was given, access
 )
 
@@ -24,7 +26,8 @@ type Notice struct {
 	Patient string // id, or ""
 	Person  string // display name of who did it, or ""
 	Detail  string
-	Ref     int64 // what it is about, such as Opening.ID
+	Ref     int64  // what it is about, such as Opening.ID
+	Device  string // Device.ID, or ""
 }
 
 // OnNotice sets what publishes the kind of a notice in the transaction that stores it, so that open screens hear of

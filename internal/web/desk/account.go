@@ -9,6 +9,7 @@ import (
 
 	"github.com/boombuler/barcode/qr"
 
+	"yarrow.health/internal/base/audit"
 	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/signon"
 	"yarrow.health/internal/standards/fhir"
@@ -20,6 +21,8 @@ type account struct {
 	Passkeys []auth.Passkey
 	Sessions []auth.SessionEntry
 	Devices  []auth.Device
+	New      []auth.NewBrowser
+	History  []audit.Entry // the latest sign-ins
 	TOTP     *auth.TOTPEnrolment
 	QR       square
 	Codes    []string
@@ -47,6 +50,12 @@ func (d *Desk) showAccount(w *ui.Reply, q *ui.Request, a account) (err error) {
 		return err
 	}
 	if a.Devices, err = d.auth.Devices(ctx, q.Staff, q.Cookie("device")); err != nil {
+		return err
+	}
+	if a.New, err = d.auth.NewBrowsers(ctx, q.Staff); err != nil {
+		return err
+	}
+	if a.History, err = d.auth.SignIns(ctx, q.Staff, q.Staff.UserID(), 10); err != nil {
 		return err
 	}
 	if d.signOn != nil {
@@ -162,6 +171,35 @@ func (d *Desk) removePasskey(w *ui.Reply, q *ui.Request) error {
 // forgetDevice signs the person out of one of their browsers, which is then a new one.
 func (d *Desk) forgetDevice(w *ui.Reply, q *ui.Request) error {
 	return d.auth.ForgetDevice(once(w, q, "device.forgotten"), q.Staff, q.Staff.UserID(), q.Form("device"))
+}
+
+// ownBrowser takes the answer to whether it was the person who signed in with a new browser.
+func (d *Desk) ownBrowser(w *ui.Reply, q *ui.Request) error {
+	id, err := strconv.ParseInt(q.Form("notice"), 10, 64)
+	if err != nil {
+		return fhir.Problem("value", q.T("account.session.which"), q.T("error.again"))
+	}
+	mine, words, part := q.Form("answer") == "mine", "browser.theirs.done", "#password"
+	if mine {
+		words, part = "browser.mine.done", ""
+	}
+	if err := d.auth.OwnBrowser(q.Context(), q.Staff, id, mine); err != nil {
+		return err
+	}
+	w.Toast(q.T(words), "")
+	w.Redirect(q.URL("account", "security") + part)
+	return nil
+}
+
+// changePassword takes a new password of somebody who has just proved to be themself.
+func (d *Desk) changePassword(w *ui.Reply, q *ui.Request) error {
+	if q.Raw("new") != q.Raw("again") {
+		return d.showAccount(w, q, account{Problem: q.T("password.differ")})
+	}
+	if err := d.auth.ChangePassword(once(w, q, "password.done"), q.Staff, q.Raw("new")); err != nil {
+		return d.orStepUp(w, q, err)
+	}
+	return nil
 }
 
 func (d *Desk) endSession(w *ui.Reply, q *ui.Request) error {

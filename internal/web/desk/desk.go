@@ -49,6 +49,8 @@ func New(r *ui.Router, a *auth.Auth, book *scheduling.Book, people *practice.Pro
 	r.Act("/{practice}/account/passkey/remove", auth.AccountSecurity, d.removePasskey)
 	r.Act("/{practice}/account/sessions/end", auth.AccountSecurity, d.endSession)
 	r.Act("/{practice}/account/devices/forget", auth.AccountSecurity, d.forgetDevice)
+	r.Act("/{practice}/account/browsers", auth.AccountSecurity, d.ownBrowser)
+	r.Act("/{practice}/account/password", auth.AccountSecurity, d.changePassword)
 	r.Act("/{practice}/account/sessions/end-all", auth.AccountSecurity, d.endAll)
 
 	r.Page("/{practice}/schedule", auth.ScheduleRead, d.schedulePage)

@@ -448,3 +448,51 @@ func TestPracticesStayApart(t *testing.T) {
 		}
 	})
 }
+
+// TestChangingThePassword needs a recent proof, the same word twice and a good one; the new one opens, the old one does not.
+func TestChangingThePassword(t *testing.T) {
+	f := open(t, dbtest.SQLite(t, nil))
+	const better = "a lantern over the mill pond"
+	enter := func(word string) bool {
+		t.Helper()
+		f.Clock.Advance(time.Minute) // a code counts once
+		code, err := auth.TOTPCode(secret, f.Clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := f.ask(t, "", "POST", "/sign-in", form("login", "quill", "password", word, "code", code))
+		for _, c := range r.Cookies() {
+			if c.Name == "yarrow-session-millrace" {
+				f.tokens["new"] = c.Value
+				return true
+			}
+		}
+		return false
+	}
+	if !enter(password) {
+		t.Fatal("not signed in")
+	}
+	for _, c := range []struct{ name, first, again, says string }{
+		{"two words", better, better + "x", "not the same"}, {"a weak one", "password", "password", "summary-err"},
+	} {
+		if r, page := f.ask(t, "new", "POST", "/account/password", form("new", c.first, "again", c.again)); r.StatusCode != 200 || !strings.Contains(page, c.says) || strings.Contains(page, c.first) && c.first == better {
+			t.Errorf("%s: %d %s", c.name, r.StatusCode, words(page))
+		}
+	}
+	f.Clock.Advance(auth.StepUpWithin + time.Minute)
+	if _, page := f.ask(t, "new", "POST", "/account/password", form("new", better, "again", better)); !strings.Contains(page, "Is it you?") {
+		t.Errorf("without a proof: %s", words(page))
+	}
+	if !enter(password) {
+		t.Fatal("the password was changed without a proof")
+	}
+	if r, page := f.ask(t, "new", "POST", "/account/password", form("new", better, "again", better)); r.StatusCode != 303 {
+		t.Fatalf("%d %s", r.StatusCode, words(page))
+	}
+	if enter(password) || !enter(better) {
+		t.Error("the old password opens, or the new one does not")
+	}
+	if _, page := f.ask(t, "new", "GET", "/account/security", nil); !strings.Contains(page, "Latest sign-ins") || !strings.Contains(page, "Failed") {
+		t.Errorf("what was tried is not in the history: %s", words(page))
+	}
+}

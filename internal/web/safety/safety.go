@@ -116,6 +116,13 @@ func Banners(a *auth.Auth, patients *patient.Directory) func(ctx context.Context
 				out = append(out, ui.Banner{Words: q.T("privacy.overdue", strconv.Itoa(late)), Path: q.URL("privacy")})
 			}
 		}
+		strange, err := a.NewBrowsers(ctx, q.Staff)
+		if err != nil {
+			return nil, err
+		}
+		if len(strange) > 0 {
+			out = append(out, ui.Banner{Words: q.T("browser.banner", strange[0].Browser, q.DayTime(strange[0].At)), Path: q.URL("account", "security")})
+		}
 		notices, err := a.Notices(ctx, q.Staff)
 		if err != nil {
 			return nil, err
