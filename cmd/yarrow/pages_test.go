@@ -101,7 +101,7 @@ func (h *pages) look(w *webtest.Window, name string, v visit) {
 		return
 	}
 	if v.then != "" {
-		w.Do(chromedp.Evaluate(v.then, nil), chromedp.Sleep(300*time.Millisecond))
+		w.Do(chromedp.Evaluate(v.then, nil), chromedp.Poll(v.until, nil, chromedp.WithPollingTimeout(30*time.Second)))
 	}
 	for _, size := range sizes {
 		for _, theme := range []string{"light", "dark"} {

@@ -43,6 +43,7 @@ const (
 type visit struct {
 	who, path string
 	then      string // JavaScript that opens a part of the page
+	until     string // JavaScript that is true when it is open
 	status    int    // 0: 200
 }
 
@@ -229,7 +230,8 @@ func (h *pages) pages() map[string][]visit {
 		"/audit":                             at(ruth, "/audit"),
 		"/docs/api":                          {{who: ruth, path: "/docs/api"}, {path: "/docs/api"}, {who: ruth, path: "/docs/api?q=birthdate"}},
 		"/docs/api/{type}":                   {{who: ruth, path: "/docs/api/Patient"}, {path: "/docs/api/Observation"}, {who: ruth, path: "/docs/api/Nothing", status: 404}},
-		"/docs/graphql":                      {{path: "/docs/graphql"}, {who: ruth, path: "/docs/graphql", then: `document.querySelector("#f-query").value = "{\n  PatientList(nmae: 1) {id}\n}"; document.querySelector("[data-commit]").click()`}},
+		"/docs/graphql":                      {{path: "/docs/graphql"}, {who: ruth, path: "/docs/graphql", then: `{ const t = setInterval(() => { if (!document.querySelector("[data-types] details")) return; clearInterval(t);
+			document.querySelector("#f-query").value = "{PatientList(nmae: 1) {id}}"; document.querySelector("[data-commit]").click(); }, 50); }`, until: `!!document.querySelector("#gql-errors li") && !!document.querySelector("[data-types] details")`}},
 		"/drafts":                            at(amara, "/drafts"),
 		"/find":                              at(amara, "/find", "/find?q=a"),
 		"/holds":                             at(ruth, "/holds", "/holds?patient="+h.ids["{patient}"]),

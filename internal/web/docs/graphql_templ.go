@@ -475,7 +475,7 @@ func asked(q *ui.Request) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "</textarea><ul class=\"gqlerrors\" id=\"gql-errors\" role=\"alert\" hidden></ul></div><div class=\"field\"><label for=\"f-variables\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "</textarea><div role=\"alert\"><ul class=\"gqlerrors\" id=\"gql-errors\" hidden></ul></div></div><div class=\"field\"><label for=\"f-variables\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
