@@ -35,10 +35,10 @@ var (
 )
 
 const (
-	glanceLimit = 32                     // statements of a trip
-	tripAim     = 4 * time.Millisecond   // what a trip is to take
-	slowPace    = time.Millisecond       // of a statement; in memory it takes a twentieth
-	tripTime    = 15 * time.Second       // bounds a trip: no single reader's context ends it
+	glanceLimit = 32                   // statements of a trip
+	tripAim     = 4 * time.Millisecond // what a trip is to take
+	slowPace    = time.Millisecond     // of a statement; in memory it takes a twentieth
+	tripTime    = 15 * time.Second     // bounds a trip: no single reader's context ends it
 )
 
 // trips is how many may be under way.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"yarrow.health/internal/base/auth"
 	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db"
 	"yarrow.health/internal/base/db/dbtest"
@@ -115,6 +116,22 @@ func BenchmarkWrite(b *testing.B) {
 						}
 					}
 				})
+			})
+		}
+		// As a program: what it writes into is looked for.
+		s.put(`{"resourceType":"Patient","id":"bench"}`)
+		result := []byte(`{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"1-1"}]},"subject":{"reference":"Patient/bench"},"valueQuantity":{"value":1}}`)
+		for name, who := range map[string]db.Scope{"server": system(1), "program": auth.AsApp(1, auth.Access{All: true, Forbidden: auth.LabelPsychotherapy})} {
+			b.Run("Result-"+name, func(b *testing.B) {
+				for b.Loop() {
+					p, err := s.PrepareNew(context.Background(), result)
+					if err == nil {
+						err = s.try(who, func(ctx context.Context, tx *db.Tx) error { _, err := s.Create(ctx, tx, p); return err })
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
 			})
 		}
 	})
