@@ -223,14 +223,14 @@ func (h *pages) pages() map[string][]visit {
 	}
 	chart := "/patients/" + h.ids["{patient}"]
 	all := map[string][]visit{
-		"/account/security":                  {{who: amara, path: "/account/security"}},
-		"/agreement":                         at(ruth, "/agreement"),
-		"/apps":                              {{who: ruth, path: "/apps"}, {who: amara, path: "/apps"}},
-		"/apps/ask/{ask}":                    {{who: amara, path: ask}},
-		"/audit":                             at(ruth, "/audit"),
-		"/docs/api":                          {{who: ruth, path: "/docs/api"}, {path: "/docs/api"}, {who: ruth, path: "/docs/api?q=birthdate"}},
-		"/docs/api/{type}":                   {{who: ruth, path: "/docs/api/Patient"}, {path: "/docs/api/Observation"}, {who: ruth, path: "/docs/api/Nothing", status: 404}},
-		"/docs/graphql":                      {{path: "/docs/graphql"}, {who: ruth, path: "/docs/graphql", then: `{ const t = setInterval(() => { if (!document.querySelector("[data-types] details")) return; clearInterval(t);
+		"/account/security": {{who: amara, path: "/account/security"}},
+		"/agreement":        at(ruth, "/agreement"),
+		"/apps":             {{who: ruth, path: "/apps"}, {who: amara, path: "/apps"}},
+		"/apps/ask/{ask}":   {{who: amara, path: ask}},
+		"/audit":            at(ruth, "/audit"),
+		"/docs/api":         {{who: ruth, path: "/docs/api"}, {path: "/docs/api"}, {who: ruth, path: "/docs/api?q=birthdate"}},
+		"/docs/api/{type}":  {{who: ruth, path: "/docs/api/Patient"}, {path: "/docs/api/Observation"}, {who: ruth, path: "/docs/api/Nothing", status: 404}},
+		"/docs/graphql": {{path: "/docs/graphql"}, {who: ruth, path: "/docs/graphql", then: `{ const t = setInterval(() => { if (!document.querySelector("[data-types] details")) return; clearInterval(t);
 			document.querySelector("#f-query").value = "{PatientList(nmae: 1) {id}}"; document.querySelector("[data-commit]").click(); }, 50); }`, until: `!!document.querySelector("#gql-errors li") && !!document.querySelector("[data-types] details")`}},
 		"/drafts":                            at(amara, "/drafts"),
 		"/find":                              at(amara, "/find", "/find?q=a"),
