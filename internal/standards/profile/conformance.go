@@ -93,7 +93,7 @@ func (r *run) included(in *fhirjson.Node) {
 	switch s := system.Text(); {
 	case system == nil:
 	case !strings.Contains(s, ":"):
-		r.fail("value", system, "The system is not an absolute address.", "Write the whole URI of the code system.")
+		r.by(r.strict(), "value", system, "The system is not an absolute address.", "Write the whole URI of the code system.")
 	case strings.Contains(s, "/ValueSet/"):
 		r.by(r.strict(), "value", system, "This is the address of a value set, not of a code system.", "Put it into valueSet, or write the address of the code system.")
 	}

@@ -141,6 +141,7 @@ func TestDesignOfProfiles(t *testing.T) {
 		"by pattern":          {def(obs, sliced("pattern", "$this")), ""},
 		"by nested value":     {def(obs, sliced("value", "coding.system")), ""},
 		"by extension":        {def(obs, sliced("value", "extension('http://x').value")), ""},
+		"of an inner part":    {def(obs, `{"id":"Observation.component","path":"Observation.component","type":[{"code":"BackboneElement"}],"slicing":{"discriminator":[{"type":"value","path":"code.coding.code"}],"rules":"open"}}`), ""},
 		"by nothing":          {def(obs, sliced("value", "system")), "leads to no element"},
 		"by nothing, nested":  {def(obs, sliced("value", "coding.family")), "leads to no element"},
 		"through a reference": {def(obs, `{"id":"Observation.performer","path":"Observation.performer","slicing":{"discriminator":[{"type":"type","path":"resolve()"}],"rules":"open"}}`), ""},

@@ -18,10 +18,11 @@ func (r *run) definition(n *fhirjson.Node) {
 		r.fail("business-rule", base, "The definition derives from itself.", "Name the definition it stands on.")
 		r.pop()
 	}
-	if n.Get("kind").Text() == "logical" || fhir.Definition(typ) == nil {
+	// What defines a type of its own, perhaps of another release, has elements of its own.
+	if n.Get("kind").Text() == "logical" || n.Get("derivation").Text() == "specialization" || fhir.Definition(typ) == nil {
 		return
 	}
-	if n.Get("derivation").Text() == "constraint" && base != nil {
+	if base != nil {
 		if bt := r.profileType(base.Text()); bt != "" && bt != typ && !model.IsSubtype(typ, bt) {
 			r.push("type", -1)
 			r.fail("business-rule", n.Get("type"), "The type is not that of the definition it derives from.", "Write "+bt+".")
@@ -114,7 +115,11 @@ func (r *run) elementOf(e *fhirjson.Node, typ string) {
 func elementTypes(e *fhirjson.Node, path string) []string {
 	var out []string
 	for _, t := range e.Get("type").Items() {
-		out = append(out, readType(&t).Code)
+		code := readType(&t).Code
+		if code == "BackboneElement" || code == "Element" { // what stands in it is told by the path
+			return typesAt(path)
+		}
+		out = append(out, code)
 	}
 	if out != nil {
 		return out
