@@ -283,8 +283,10 @@ func TestPeoplesSubscriptionsEnd(t *testing.T) {
 				t.Errorf("%s: the stream tells nothing after the token's time", why)
 			}
 			ends[why](k, access, refresh)
-			d.Clock.Advance(time.Second)
-			if got := next(); got != "off" {
+			stop := ticking(d)
+			got := next()
+			stop()
+			if got != "off" {
 				t.Errorf("%s: the stream goes on with %s", why, got)
 			}
 			w.Body.Close()

@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"yarrow.health/internal/base/audit"
+	"yarrow.health/internal/base/clock"
 	"yarrow.health/internal/base/db/dbtest"
 	"yarrow.health/internal/standards/fhirjson"
 )
@@ -108,7 +110,7 @@ func TestWebSocket(t *testing.T) {
 		k.grant("hooks", nil)
 		k.result("three", "ann", "3")
 		k.work()
-		d.Clock.Advance(2 * time.Second)
+		defer ticking(d)()
 		if _, m, err := c.Read(ctx); err == nil {
 			t.Errorf("after the access was taken back comes %s", m)
 		}
@@ -116,6 +118,18 @@ func TestWebSocket(t *testing.T) {
 			t.Errorf("the state is %s", s)
 		}
 	})
+}
+
+// ticking has seconds go by until stop: a stream that has just looked looks again a second later, whenever that was.
+func ticking(d *dbtest.DB) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for clock.System().Sleep(ctx, 10*time.Millisecond) == nil {
+			d.Clock.Advance(time.Second)
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 func TestServerSentEvents(t *testing.T) {
@@ -177,7 +191,7 @@ func TestServerSentEvents(t *testing.T) {
 		if err := k.hub.End(t.Context(), k.admin, id); err != nil {
 			t.Fatal(err)
 		}
-		k.d.Clock.Advance(2 * time.Second)
+		defer ticking(d)()
 		for lines.Scan() { // the stream ends
 			if strings.HasPrefix(lines.Text(), "event: notification") {
 				t.Error("told after the end")
