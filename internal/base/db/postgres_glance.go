@@ -61,7 +61,7 @@ type glance struct {
 	turn   chan bool // true: lead a trip; false: the answer is there
 
 	fields []pgconn.FieldDescription
-	rows   [][][]byte
+	kept   *rowKeeper
 	err    error
 }
 
@@ -105,7 +105,7 @@ func (t *pgTraveller) query(ctx context.Context, st *Stmt, args []any) (cursor, 
 	if err != nil {
 		return nil, err
 	}
-	return &pgCursor{fields: q.fields, rest: q.rows}, nil
+	return &pgCursor{fields: q.fields, rest: q.kept.rows, kept: q.kept}, nil
 }
 
 // A Glance does not write: Tx.usable sees to it.
@@ -258,7 +258,7 @@ func (g *pgGlances) carry(ctx context.Context, trip []*glance) {
 		if err = s.settle(due - places[i]); err != nil {
 			return
 		}
-		if q.fields, q.rows, err = s.rowsNow(); err != nil {
+		if q.fields, q.kept, err = s.rowsNow(); err != nil {
 			return
 		}
 		q.err = nil
@@ -270,7 +270,7 @@ func (g *pgGlances) carry(ctx context.Context, trip []*glance) {
 }
 
 // rowsNow reads the answer that is due into memory.
-func (s *pgSession) rowsNow() (fields []pgconn.FieldDescription, rows [][][]byte, err error) {
+func (s *pgSession) rowsNow() (fields []pgconn.FieldDescription, kept *rowKeeper, err error) {
 	res, err := s.pipe.GetResults()
 	if err != nil {
 		return nil, nil, s.fail(err)
@@ -281,12 +281,12 @@ func (s *pgSession) rowsNow() (fields []pgconn.FieldDescription, rows [][][]byte
 	}
 	s.pending = s.pending[1:]
 	fields = slices.Clone(r.FieldDescriptions()) // they are described in a buffer that is used again
-	var kept rowKeeper
+	kept = rowKeepers.Get().(*rowKeeper)
 	for r.NextRow() {
-		rows = append(rows, kept.row(r.Values()))
+		kept.add(r.Values())
 	}
 	if _, err := r.Close(); err != nil {
 		return nil, nil, s.fail(err)
 	}
-	return fields, rows, nil
+	return fields, kept, nil
 }

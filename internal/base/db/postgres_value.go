@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -170,6 +171,7 @@ type pgCursor struct {
 	fields []pgconn.FieldDescription
 	row    [][]byte
 	rest   [][][]byte
+	kept   *rowKeeper // what they lie in
 	err    error
 }
 
@@ -203,31 +205,29 @@ func (c *pgCursor) end() error {
 
 func (c *pgCursor) detach() error {
 	// The row being looked at points into the connection's buffer, and the columns are described in one that is used again.
-	var kept rowKeeper
-	c.row, c.fields = kept.row(c.row), slices.Clone(c.fields)
+	c.kept = rowKeepers.Get().(*rowKeeper)
+	c.kept.add(c.row)
+	c.fields = slices.Clone(c.fields)
 	for c.r.NextRow() {
-		c.rest = append(c.rest, kept.row(c.r.Values()))
+		c.kept.add(c.r.Values())
 	}
+	c.row, c.rest = c.kept.rows[0], c.kept.rows[1:]
 	return c.end()
 }
 
-// rowKeeper copies rows into pieces of memory that many of them share.
+// rowKeeper holds the copies of an answer's rows. Its room is used again once the answer is closed.
 type rowKeeper struct {
 	bytes []byte
 	cells [][]byte
+	rows  [][][]byte
 }
 
-func (k *rowKeeper) row(values [][]byte) [][]byte {
-	size := 0
-	for _, v := range values {
-		size += len(v)
-	}
-	if cap(k.bytes)-len(k.bytes) < size {
-		k.bytes = make([]byte, 0, max(size, min(2*cap(k.bytes), 1<<16)))
-	}
-	if cap(k.cells)-len(k.cells) < len(values) {
-		k.cells = make([][]byte, 0, max(len(values), min(2*cap(k.cells), 1<<10)))
-	}
+var rowKeepers = sync.Pool{New: func() any { return new(rowKeeper) }}
+
+// keptRoom bounds the room that waits to be used again.
+const keptRoom = 256 << 10
+
+func (k *rowKeeper) add(values [][]byte) {
 	first := len(k.cells)
 	for _, v := range values {
 		if len(v) > 0 { // empty is not NULL, and needs no room
@@ -237,7 +237,18 @@ func (k *rowKeeper) row(values [][]byte) [][]byte {
 		}
 		k.cells = append(k.cells, v)
 	}
-	return k.cells[first:len(k.cells):len(k.cells)]
+	k.rows = append(k.rows, k.cells[first:len(k.cells):len(k.cells)])
+}
+
+func (k *rowKeeper) release() {
+	if cap(k.bytes) > keptRoom {
+		return
+	}
+	clear(k.bytes) // nobody's record lies about
+	clear(k.cells)
+	clear(k.rows)
+	k.bytes, k.cells, k.rows = k.bytes[:0], k.cells[:0], k.rows[:0]
+	rowKeepers.Put(k)
 }
 
 func (c *pgCursor) discard() {
@@ -245,6 +256,11 @@ func (c *pgCursor) discard() {
 		_ = c.end()
 	}
 	c.rest = nil
+	if c.kept != nil {
+		c.row = nil
+		c.kept.release()
+		c.kept = nil
+	}
 }
 
 func (c *pgCursor) close() error {
