@@ -146,8 +146,14 @@ func (c *check) holds(r *Resource, row *row) bool {
 	if len(c.proofs)+len(c.coded) > 0 && c.proved(r.body.member(c.element)) {
 		return !c.not
 	}
-	if len(c.names) > 0 && c.named(r.body.member(c.element)) {
-		return true
+	if len(c.names) > 0 {
+		element := r.body.member(c.element)
+		if c.named(element) {
+			return true
+		}
+		if len(c.names) == len(c.clause.Values) && c.unnamed(element) {
+			return false
+		}
 	}
 	return fhirsearch.Match(r.Node(), *c.clause)
 }
@@ -199,6 +205,29 @@ func (c *check) named(element []byte) bool {
 		}
 		rest = after
 	}
+}
+
+// unnamed says that no text of the element can begin with what is searched: its letters, one after another, do not hold it. It says
+// nothing of letters beyond A to Z, which folding changes, and of long elements.
+func (c *check) unnamed(element []byte) bool {
+	var room [512]byte
+	plain := room[:0]
+	for _, b := range element {
+		switch {
+		case b >= 0x80 || b == '\\' || len(plain) == len(room):
+			return false
+		case 'A' <= b && b <= 'Z':
+			plain = append(plain, b+'a'-'A')
+		case 'a' <= b && b <= 'z':
+			plain = append(plain, b)
+		}
+	}
+	for _, n := range c.names {
+		if bytes.Contains(plain, []byte(n)) {
+			return false
+		}
+	}
+	return true
 }
 
 // begins compares the beginning of a text in JSON with the names, without regard to case.

@@ -1,6 +1,7 @@
 package fhirstore
 
 import (
+	"encoding/json"
 	"net/url"
 	"testing"
 
@@ -58,6 +59,35 @@ func TestCodesAreProvedWithinOneObject(t *testing.T) {
 			t.Errorf("%s in %s: %v", c.members, c.element, got)
 		}
 	}
+}
+
+// TestNamesAreProvedAsTheyMatch: what the bytes of a name say, for and against, is what the search says of its tree.
+func TestNamesAreProvedAsTheyMatch(t *testing.T) {
+	part := rapid.SampledFrom([]string{"Ann", "Annette", "O'Hara", "de la Cruz", "Müller", "van-Dyke", "ANN MARIE", "St. John", "Jo\"e", "Dr."})
+	rapid.Check(t, func(t *rapid.T) {
+		name := map[string]any{"family": part.Draw(t, "family"), "given": rapid.SliceOfN(part, 0, 2).Draw(t, "given")}
+		if rapid.Bool().Draw(t, "more") {
+			name["text"], name["prefix"] = part.Draw(t, "text"), []string{part.Draw(t, "prefix")}
+		}
+		raw, err := json.Marshal(map[string]any{"resourceType": "Patient", "id": "x", "name": []any{name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := fhirjson.Parse(raw, fhirjson.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := rapid.SampledFrom([]string{"ann", "anne", "ohara", "cruz", "la", "mul", "muller", "van", "dyke", "marie", "john", "joe", "dr", "family", "given", "zoe", "annmarie"}).Draw(t, "asked")
+		q, issues := fhirsearch.ParseQuery("Patient", url.Values{"name": {asked}})
+		if len(issues) > 0 {
+			t.Fatal(issues)
+		}
+		c := newCheck(planOf("Patient"), &q.Clauses[0])
+		r := &Resource{Type: "Patient", ID: "x", body: splitBody("Patient", "x", n)}
+		if got, want := c.holds(r, &row{}), fhirsearch.Match(n, q.Clauses[0]); got != want {
+			t.Fatalf("%s in %s: %v, not %v", asked, raw, got, want)
+		}
+	})
 }
 
 func TestRowKeysPack(t *testing.T) {
