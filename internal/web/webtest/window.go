@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"os/exec"
@@ -12,12 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"yarrow.health/internal/base/clock"
 )
 
 // Window is a browser with a profile of its own, as a person has. It notes what a person would not see: errors in the console,
@@ -123,12 +127,26 @@ func (w *Window) Blame(name string) {
 	}
 }
 
-// Do runs browser actions.
-func (w *Window) Do(a ...chromedp.Action) {
+// Do runs browser actions. What was found on a page that gave way to the next one in that moment is looked for again there.
+func (w *Window) Do(actions ...chromedp.Action) {
 	w.T.Helper()
-	if err := chromedp.Run(w.Ctx, a...); err != nil {
-		w.T.Fatal(err)
+	for _, a := range actions {
+		err := chromedp.Run(w.Ctx, a)
+		for tries := 0; tries < 20 && replaced(a, err); tries++ {
+			_ = clock.System().Sleep(w.Ctx, 50*time.Millisecond)
+			err = chromedp.Run(w.Ctx, a)
+		}
+		if err != nil {
+			w.T.Fatal(err)
+		}
 	}
+}
+
+// replaced says that an element was found, and was gone before anything was done with it.
+func replaced(a chromedp.Action, err error) bool {
+	var said *cdproto.Error
+	_, finds := a.(*chromedp.Selector)
+	return finds && errors.As(err, &said) && said.Code == -32000 && strings.Contains(said.Message, "node with given id")
 }
 
 // Size makes the window so large, in CSS pixels, and its theme light or dark; less than 500 wide it is a phone.
