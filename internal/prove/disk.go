@@ -77,20 +77,28 @@ func newDisk(image, socket string, lying bool) (*disk, error) {
 	return d, nil
 }
 
+// Of a write to the first block all or nothing is kept, as of a block of today's disks: ext4 has its superblock there, of two sectors that
+// it writes in place, and takes two halves for a ruin. Everything above it must get along with less.
+const firstBlock = 4096
+
 // cut takes the power away. Of what was not flushed, each sector of each write is kept with the given chance.
 func (d *disk) cut(draw *rand.Rand, chance float64) (kept, lost int64, err error) {
 	d.mu.Lock()
 	d.dead = true
 	for _, w := range d.fresh {
-		for at := 0; at < len(w.data); at += sector {
-			if draw.Float64() >= chance {
-				lost++
-				continue
+		for at := 0; at < len(w.data); {
+			n := int(max(sector, firstBlock-w.at-int64(at)))
+			piece := w.data[at:min(at+n, len(w.data))]
+			whole := int64(len(piece)+sector-1) / sector
+			if draw.Float64() < chance {
+				kept += whole
+				if _, e := d.file.WriteAt(piece, w.at+int64(at)); e != nil {
+					err = errors.Join(err, e)
+				}
+			} else {
+				lost += whole
 			}
-			kept++
-			if _, e := d.file.WriteAt(w.data[at:min(at+sector, len(w.data))], w.at+int64(at)); e != nil {
-				err = errors.Join(err, e)
-			}
+			at += len(piece)
 		}
 	}
 	d.fresh = nil

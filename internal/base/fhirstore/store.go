@@ -52,7 +52,7 @@ type Store struct {
 
 // New returns the store over d. Every write is recorded in log, in the transaction of the write.
 func New(d *db.DB, log *audit.Log) *Store {
-	return &Store{db: d, log: log, cache: bodyCache{limit: 16 << 20}, searchFor: searchFor}
+	return &Store{db: d, log: log, cache: bodyCache{limit: 32 << 20}, searchFor: searchFor}
 }
 
 // Resource is one version of a resource.
