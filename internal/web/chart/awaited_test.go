@@ -28,18 +28,18 @@ func TestAwaitedVisit(t *testing.T) {
 			at           time.Duration
 			says, never  string
 		}{
-			{"later today", "booked", 2 * time.Hour, "Expected", "No visit today"},
-			{"its time is over", "booked", -time.Hour, "Not here yet", "No visit today"},
-			{"over and done", "fulfilled", -time.Hour, "No visit today", "Expected"},
-			{"cancelled", "cancelled", 2 * time.Hour, "No visit today", "Expected"},
-			{"next week", "booked", 7 * 24 * time.Hour, "No visit today", "Expected"},
+			{"later today", "booked", 2 * time.Hour, "Expected", "No visit is open"},
+			{"its time is over", "booked", -time.Hour, "Not here yet", "No visit is open"},
+			{"over and done", "fulfilled", -time.Hour, "No visit is open", "Expected"},
+			{"cancelled", "cancelled", 2 * time.Hour, "No visit is open", "Expected"},
+			{"next week", "booked", 7 * 24 * time.Hour, "No visit is open", "Expected"},
 		} {
 			at := noon.Add(c.at)
 			h.Put(t, fmt.Sprintf(`{"resourceType":"Appointment","id":"a1","status":%q,"description":"Cough","appointmentType":{"text":"Sick visit"},"start":%q,"end":%q,
 				"participant":[{"actor":{"reference":"Patient/ann"},"status":"accepted"},{"actor":{"reference":"Practitioner/doc1"},"status":"accepted"}]}`, c.status, at.Format(time.RFC3339), at.Add(20*time.Minute).Format(time.RFC3339)))
 			for _, page := range []string{"", "/notes"} {
 				_, body := h.ask(t, "doctor", "GET", "/patients/ann"+page, nil, false)
-				if !strings.Contains(body, c.says) || strings.Contains(body, c.never) || c.says != "No visit today" && !strings.Contains(body, "· Cough") {
+				if !strings.Contains(body, c.says) || strings.Contains(body, c.never) || c.says != "No visit is open" && !strings.Contains(body, "· Cough") {
 					t.Errorf("%s%s: does not say %q, or says %q", c.name, page, c.says, c.never)
 				}
 			}
