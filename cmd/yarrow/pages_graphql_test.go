@@ -80,7 +80,7 @@ func TestGraphQLByKeyboard(t *testing.T) {
 			chromedp.Focus("[data-types] details:not([hidden]) summary"), chromedp.KeyEvent("\r"), becomes(`/family/.test(document.querySelector("[data-types] details[open]").textContent)`)}},
 		{"nothing is kept", chromedp.Tasks{chromedp.Reload(), becomes(`document.querySelector("[data-past]").hidden && localStorage.length + sessionStorage.length === 0`)}},
 	} {
-		if err := chromedp.Run(w.Ctx, step.do); err != nil {
+		if err := webtest.Run(w.Ctx, step.do); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 	}

@@ -61,7 +61,7 @@ func (v *visitor) do(what string, actions ...chromedp.Action) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := webtest.Run(ctx, actions...); err != nil {
 		var where, text string
 		chromedp.Run(v.ctx, chromedp.Location(&where), chromedp.Evaluate(`document.body.innerText.slice(0,1500)`, &text))
 		v.shot("failed")

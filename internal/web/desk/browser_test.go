@@ -128,7 +128,7 @@ func TestDeskByKeyboard(t *testing.T) {
 		{"locked by keys", []chromedp.Action{ready, w.keys("g"), w.keys("l"), until(`location.pathname.endsWith("/unlock")`)}},
 	}
 	for _, s := range steps {
-		if err := chromedp.Run(w.Ctx, s.do...); err != nil {
+		if err := webtest.Run(w.Ctx, s.do...); err != nil {
 			var where string
 			_ = chromedp.Run(w.Ctx, chromedp.Evaluate(`location.href + " " + document.activeElement.outerHTML.slice(0, 200) + " " + document.title`, &where))
 			w.picture("failed")

@@ -127,19 +127,28 @@ func (w *Window) Blame(name string) {
 	}
 }
 
-// Do runs browser actions. What was found on a page that gave way to the next one in that moment is looked for again there.
+// Do runs browser actions; see Run.
 func (w *Window) Do(actions ...chromedp.Action) {
 	w.T.Helper()
+	if err := Run(w.Ctx, actions...); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Run is chromedp.Run for people's ways with a page that moves: what was found on a page, or in a part of it, that gave way to the next one in
+// that moment is looked for again there.
+func Run(ctx context.Context, actions ...chromedp.Action) error {
 	for _, a := range actions {
-		err := chromedp.Run(w.Ctx, a)
+		err := chromedp.Run(ctx, a)
 		for tries := 0; tries < 20 && replaced(a, err); tries++ {
-			_ = clock.System().Sleep(w.Ctx, 50*time.Millisecond)
-			err = chromedp.Run(w.Ctx, a)
+			_ = clock.System().Sleep(ctx, 50*time.Millisecond)
+			err = chromedp.Run(ctx, a)
 		}
 		if err != nil {
-			w.T.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 // replaced says that an element was found, and was gone before anything was done with it.
