@@ -209,13 +209,8 @@ func (g *pgGlances) carry(ctx context.Context, trip []*glance) {
 	var err error
 	defer func() {
 		for i, q := range trip[answered:] {
-			switch {
-			case len(trip) > 1:
+			if q.err = err; len(trip) > 1 {
 				q.err = errApart
-			case err != nil:
-				q.err = err
-			default:
-				q.err = errors.New("db: PostgreSQL was not asked")
 			}
 			if answered+i > 0 {
 				q.turn <- false
